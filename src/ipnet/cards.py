@@ -1,0 +1,196 @@
+"""Device cards: TOML files in which every value has a unit and a source, or says that it is assumed."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Generic, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ipnet.errors import IPNetError, invalid_config, unknown_name
+from ipnet.units import format_si, to_si
+
+P = TypeVar("P", bound=BaseModel)
+K = TypeVar("K", bound=BaseModel)
+
+SHIPPED = Path(__file__).parent / "device" / "cards"
+
+
+class Values(BaseModel):
+    """Base of the parameter tables of a device: SI floats whose units are metadata of the fields."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+def quantity(unit: str, description: str, **rules: Any) -> Any:
+    """A field of `Values` in SI: its unit, what it is, and its range as pydantic rules (``gt=0``)."""
+    return Field(description=description, json_schema_extra={"unit": unit}, **rules)
+
+
+class Entry(BaseModel):
+    """One value of a card as written: exactly one of `source` and `assumed` says where it comes from.
+
+    Args:
+        value: the number, in `unit`.
+        unit: any unit of the right dimension.
+        source: publication, with the figure or table if there is one.
+        assumed: why this value was chosen where no source gives one.
+        range: the sourced or plausible range, in `unit`, to sweep.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    value: float
+    unit: str
+    source: str | None = None
+    assumed: str | None = None
+    range: tuple[float, float] | None = None
+
+    @model_validator(mode="after")
+    def _has_one_origin(self) -> Self:
+        if bool(self.source) == bool(self.assumed):
+            raise ValueError("a value must name a 'source' or say 'assumed' and why (one of the two)")
+        return self
+
+
+class CardFile(BaseModel):
+    """A card as written in TOML; `parameters` belong to the junction, `clock` to how it is operated."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    device: str
+    title: str
+    description: str
+    parameters: dict[str, Entry]
+    clock: dict[str, Entry | str]
+
+
+@dataclass(frozen=True)
+class Card(Generic[P, K]):
+    """A device: its measured or published values and the clock it is operated with. Nothing in training writes it.
+
+    Args:
+        name: unique name.
+        device: the physics, an entry of ``ipnet.device.DEVICES``.
+        title: one line.
+        description: what is known and what is not.
+        parameters: SI values of the junction.
+        clock: SI values of the pulses.
+        entries: the values as written, with unit and source, by ``table.key``.
+    """
+
+    name: str
+    device: str
+    title: str
+    description: str
+    parameters: P
+    clock: K
+    entries: Mapping[str, Entry]
+
+    def with_clock(self, **changes: Any) -> "Card[P, K]":
+        """The same junction operated differently; values in SI.
+
+        Raises:
+            IPNetError: an unknown clock value, or one that breaks a rule.
+        """
+        model = type(self.clock)
+        for key in changes:
+            if key not in model.model_fields:
+                raise unknown_name("clock value", key, model.model_fields)
+        clock = _validate(model, self.clock.model_dump() | changes, f"card '{self.name}', clock")
+        entries = dict(self.entries)
+        for key, value in changes.items():
+            if f"clock.{key}" in entries:
+                unit = unit_of(model, key)
+                entries[f"clock.{key}"] = Entry(value=value, unit=unit, assumed="set by the user for this run")
+        return replace(self, clock=clock, entries=entries)
+
+
+def unit_of(model: type[BaseModel], key: str) -> str:
+    """The SI unit of a field, or an empty string for a field that is not a quantity."""
+    extra = model.model_fields[key].json_schema_extra
+    return str(extra["unit"]) if isinstance(extra, dict) and "unit" in extra else ""
+
+
+def shipped_cards() -> dict[str, Path]:
+    """The cards of the package, by name."""
+    return {path.stem: path for path in sorted(SHIPPED.glob("*.toml"))}
+
+
+def read_card_file(name_or_path: str | Path) -> CardFile:
+    """Read a shipped card by name, or any card by the path of its TOML file.
+
+    Raises:
+        IPNetError: no such card; damaged TOML; a value without unit or source.
+    """
+    text = str(name_or_path)
+    path = Path(text) if text.endswith(".toml") else shipped_cards().get(text)
+    if path is None:
+        raise unknown_name("card", text, shipped_cards())
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise IPNetError(
+            f"card '{path}' cannot be read ({error.strerror}); give the path of a TOML file."
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise IPNetError(f"card '{path}' is not valid TOML: {error}.") from error
+    try:
+        return CardFile.model_validate(content)
+    except ValidationError as error:
+        raise invalid_config(error, CardFile, f"card '{path.name}'") from error
+
+
+def make_card(file: CardFile, parameters: type[P], clock: type[K]) -> Card[P, K]:
+    """Convert a card's entries to SI and check them against the tables of its device.
+
+    Raises:
+        IPNetError: an unknown or missing key, a unit of another dimension, a value out of its range.
+    """
+    where = f"card '{file.name}'"
+    tables: dict[str, Mapping[str, Entry | str]] = {"parameters": file.parameters, "clock": file.clock}
+    return Card(
+        name=file.name,
+        device=file.device,
+        title=file.title,
+        description=file.description,
+        parameters=_validate(parameters, _to_si(file.parameters, parameters, where), f"{where}, parameters"),
+        clock=_validate(clock, _to_si(file.clock, clock, where), f"{where}, clock"),
+        entries={
+            f"{table}.{key}": entry
+            for table, entries in tables.items()
+            for key, entry in entries.items()
+            if isinstance(entry, Entry)
+        },
+    )
+
+
+def _to_si(entries: Mapping[str, Entry | str], model: type[BaseModel], where: str) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for key, entry in entries.items():
+        if key not in model.model_fields:
+            raise IPNetError(f"{where}: {unknown_name('value', key, model.model_fields)}")
+        expected = unit_of(model, key)
+        if isinstance(entry, str) or not expected:
+            values[key] = entry if isinstance(entry, str) else entry.value
+            continue
+        try:
+            values[key] = to_si(entry.value, entry.unit, expected)
+        except IPNetError as error:
+            raise IPNetError(f"{where}: '{key}': {error}") from error
+    return values
+
+
+def _validate(model: type[K], values: dict[str, Any], where: str) -> K:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        finding = error.errors()[0]
+        key = str(finding["loc"][0]) if finding["loc"] else ""
+        if key and finding["type"] not in ("missing", "extra_forbidden") and unit_of(model, key):
+            rule = finding["msg"].replace("Input should", "must")
+            shown = format_si(values[key], unit_of(model, key)) if isinstance(values[key], float) else values[key]
+            raise IPNetError(f"{where}: '{key}' {rule}; got {shown}.") from error
+        raise invalid_config(error, model, where) from error

@@ -1,0 +1,113 @@
+"""Devices: one physics per file, one junction per card in ``cards/``.
+
+Drop a file with one `Device` here and it is found, listed and tested; drop a TOML card into ``cards/`` likewise.
+"""
+
+import abc
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from ipnet.cards import Card, Values, make_card, read_card_file, shipped_cards
+from ipnet.registry import Registry
+
+State = tuple[Tensor, ...]
+Emit = Callable[[Tensor], Tensor]
+
+
+class Device(nn.Module, abc.ABC):
+    """A volatile device that is pulsed once per clock cycle and may switch.
+
+    Every value of the card is a buffer: it moves with the module between machines and precisions, but no
+    optimiser can reach it and no checkpoint can change it. What training may change is the gain, which
+    belongs to the neuron.
+
+    Attributes:
+        Parameters: the table of the junction's values that a card must give.
+        Clock: the table of the operating values; `V_max` and `gain` are among them.
+        state_names: what time carries, with units, in the order of `State`.
+    """
+
+    Parameters: ClassVar[type[Values]]
+    Clock: ClassVar[type[Values]]
+    state_names: ClassVar[tuple[str, ...]] = ()
+
+    V_bias: Tensor
+    V_max: Tensor
+    gain: Tensor
+
+    def __init__(self, card: Card[Any, Any]) -> None:
+        super().__init__()
+        self.card = card
+        for table in (card.parameters, card.clock):
+            for key, value in table.model_dump().items():
+                if isinstance(value, float):
+                    self.register_buffer(key, torch.tensor(value, dtype=torch.float64), persistent=False)
+
+    def drive(self, u: Tensor) -> Tensor:
+        """Voltage of the pulse: V = clip(V_bias + u, 0, V_max).
+
+        Args:
+            u: gain times pre-activation [V], any shape.
+
+        Returns:
+            V [V], same shape.
+        """
+        return (self.V_bias + u).clamp(min=0).minimum(self.V_max.to(u.dtype))
+
+    def rest(self, like: Tensor) -> State:
+        """The state of devices that were never pulsed, one per element of `like`."""
+        return tuple(torch.zeros_like(like) for _ in self.state_names)
+
+    @abc.abstractmethod
+    def cycle(self, V: Tensor, state: State, emit: Emit) -> tuple[Tensor, State]:
+        """One clock cycle: pulse, switch, read, reset, idle.
+
+        Args:
+            V: pulse voltages from `drive` [V], any shape.
+            state: `State` of that shape.
+            emit: turns the switching probability into what the neuron sends on (itself, or a random draw);
+                called exactly once.
+
+        Returns:
+            What was emitted, in [0, 1], and the state at the start of the next cycle.
+        """
+
+    def memory_cycles(self) -> float:
+        """How many clock cycles the state needs to fall to 1/e; 0 without memory."""
+        return 0.0
+
+
+DEVICES: Registry[Device] = Registry("device", __name__, Device)
+
+
+def load_device(card: str | Path, **clock: Any) -> Device:
+    """The device of a card.
+
+    Args:
+        card: name of a shipped card, or path of a TOML file.
+        **clock: operating values in SI that replace the card's; values of the junction cannot be replaced.
+
+    Raises:
+        IPNetError: no such card or clock value, or a value that breaks a rule.
+
+    Example:
+        >>> load_device("mtj-thermal").card.parameters.R_P
+        2530.0
+    """
+    file = read_card_file(card)
+    entry = DEVICES[file.device]
+    return entry(make_card(file, entry.Parameters, entry.Clock).with_clock(**clock))
+
+
+def card_names() -> list[str]:
+    """The names of the shipped cards.
+
+    Example:
+        >>> "mtj-thermal" in card_names()
+        True
+    """
+    return list(shipped_cards())

@@ -1,0 +1,67 @@
+"""The same thermally activated switch with no heat: what is left of a junction when its memory is taken away."""
+
+from typing import ClassVar
+
+from torch import Tensor
+
+from ipnet.cards import Card, Values, quantity
+from ipnet.device import Device, Emit, State
+from ipnet.errors import IPNetError
+from ipnet.physics import log_hazard
+from ipnet.surrogate import cloglog
+from ipnet.units import format_si
+
+
+class MemorylessParameters(Values):
+    """What belongs to the junction."""
+
+    delta: float = quantity("1", "thermal stability E_b / (k_B temp_0)", gt=0)
+    V_c0: float = quantity("V", "intrinsic critical voltage", gt=0)
+    tau_0: float = quantity("s", "attempt time", gt=0)
+    exponent: float = quantity("1", "b in the barrier (1 - V/V_c0)^b, 1 or 2", ge=1, le=2, multiple_of=1)
+
+
+class MemorylessClock(Values):
+    """How the junction is operated."""
+
+    V_bias: float = quantity("V", "pulse voltage at zero input", ge=0)
+    gain: float = quantity("V", "voltage per unit of input before training", gt=0)
+    V_max: float = quantity("V", "largest voltage ever applied to the junction", gt=0)
+    t_pulse: float = quantity("s", "width of the input pulse", gt=0)
+
+
+class Memoryless(Device):
+    """A junction that cools completely between pulses: P = 1 - exp(-exp(eta(V))), no state.
+
+    eta = ln(t_pulse / tau_0) - delta (1 - V / V_c0)^b, the limit R_th -> 0 of `ipnet.device.mtj.MTJ`.
+
+    Valid for: thermally activated switching, t_pulse >= 10 tau_0.
+
+    Raises:
+        IPNetError: the card leaves the valid range.
+
+    References:
+        Taniguchi & Imamura, arXiv:1010.5845.
+    """
+
+    Parameters: ClassVar[type[Values]] = MemorylessParameters
+    Clock: ClassVar[type[Values]] = MemorylessClock
+
+    t_pulse: Tensor
+    tau_0: Tensor
+    delta: Tensor
+    V_c0: Tensor
+
+    def __init__(self, card: Card[MemorylessParameters, MemorylessClock]) -> None:
+        super().__init__(card)
+        self.b = int(card.parameters.exponent)
+        if card.clock.t_pulse < 10 * card.parameters.tau_0 * (1 - 1e-9):
+            raise IPNetError(
+                f"card '{card.name}': t_pulse must be at least 10 tau_0 (thermally activated switching); got "
+                f"{format_si(card.clock.t_pulse, 's')}: lengthen t_pulse."
+            )
+
+    def cycle(self, V: Tensor, state: State, emit: Emit) -> tuple[Tensor, State]:
+        """One clock cycle: the pulse switches the junction with P(V); nothing is carried on."""
+        eta = log_hazard(V, self.t_pulse, self.tau_0, self.delta, self.V_c0, self.b)
+        return emit(cloglog(eta)), state
