@@ -1,0 +1,163 @@
+"""Configurations: one run and one study, read from TOML, checked before anything is computed."""
+
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ipnet.errors import IPNetError, invalid_config, unknown_name
+
+M = TypeVar("M", bound=BaseModel)
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Backbone(_Table):
+    """The ResNet-family network that every contender shares (He et al., arXiv:1512.03385).
+
+    `width` channels after the stem, doubled at each further stage; ``blocks=(2, 2, 2, 2), width=64,
+    stem_kernel=7, stem_stride=2, stem_pool=True`` is ResNet-18. Activation ``"mtj"`` puts a memoryless MTJ
+    neuron wherever ``"relu"`` would stand.
+    """
+
+    width: int = Field(16, ge=1)
+    blocks: tuple[int, ...] = Field((1, 1), min_length=1)
+    stem_kernel: int = Field(3, ge=1)
+    stem_stride: int = Field(1, ge=1)
+    stem_pool: bool = False
+    activation: Literal["relu", "mtj"] = "relu"
+
+
+class Training(_Table):
+    """The budget and the optimiser, the same for every contender of a study.
+
+    AdamW with linear warm-up over `warmup` of the steps and cosine decay to zero. `shift` is the largest
+    random translation of a training clip [pixels of the frames]. `threads` is part of the configuration
+    because sums in another order round differently.
+    """
+
+    epochs: int = Field(20, ge=1)
+    batch_size: int = Field(32, ge=1)
+    learning_rate: float = Field(2e-3, gt=0)
+    weight_decay: float = Field(0.05, ge=0)
+    warmup: float = Field(0.1, ge=0, lt=1)
+    clip_norm: float = Field(1.0, gt=0)
+    shift: int = Field(2, ge=0)
+    threads: int = Field(2, ge=1)
+
+
+class _Common(_Table):
+    study: str = Field(min_length=1, pattern=r"^[A-Za-z0-9_.-]+$")
+    title: str = ""
+    task: dict[str, Any] = Field(default_factory=lambda: {"name": "recognition"})
+    data: dict[str, Any]
+    backbone: Backbone = Backbone()
+    memory: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    training: Training = Training()
+
+    @model_validator(mode="after")
+    def _is_named(self) -> Self:
+        for table in ("task", "data"):
+            if not isinstance(getattr(self, table).get("name"), str):
+                raise ValueError(f"[{table}] must have a 'name'; add name = \"...\"")
+        return self
+
+
+class Run(_Common):
+    """One network, one seed.
+
+    `contender` is a memory and where it stands: ``"lstm"`` (its default position), ``"intrinsic@stem"``,
+    ``"intrinsic@frontier+stem"``. Options of the memory are in ``[memory.<name>]``.
+    """
+
+    contender: str = Field(min_length=1)
+    seed: int = Field(0, ge=0)
+
+    @property
+    def name(self) -> str:
+        """The run's folder name within its study."""
+        return f"{self.contender.replace('@', '-at-').replace('+', '-')}-seed{self.seed}"
+
+    @property
+    def memory_name(self) -> str:
+        """The memory part of the contender."""
+        return self.contender.partition("@")[0]
+
+    @property
+    def positions(self) -> tuple[str, ...]:
+        """The positions named by the contender; empty for the memory's default."""
+        named = self.contender.partition("@")[2]
+        return tuple(named.split("+")) if named else ()
+
+
+class Study(_Common):
+    """A grid of contenders and seeds on one task, data set, backbone and budget."""
+
+    contenders: tuple[str, ...] = Field(min_length=1)
+    seeds: tuple[int, ...] = Field((0,), min_length=1)
+
+    def runs(self) -> list[Run]:
+        """The runs of the grid, all contenders of a seed before the next seed."""
+        shared = self.model_dump(exclude={"contenders", "seeds"})
+        return [
+            Run.model_validate(shared | {"contender": contender, "seed": seed})
+            for seed in self.seeds
+            for contender in self.contenders
+        ]
+
+
+def shipped_configs() -> dict[str, Path]:
+    """The configurations of the package by name; from a checkout, its ``configs/`` folder."""
+    package = Path(__file__).parent
+    folders = (package / "configs", package.parents[1] / "configs")
+    folder = next((folder for folder in folders if folder.is_dir()), folders[0])
+    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+
+
+def read_config(model: type[M], source: str | Path, settings: Iterable[str] = ()) -> M:
+    """Read a shipped configuration by name or any TOML file by path, change it by ``key=value``, check it.
+
+    Args:
+        model: `Run` or `Study`.
+        source: name or path.
+        settings: changes such as ``"training.epochs=3"``; values are TOML, bare words are strings.
+
+    Raises:
+        IPNetError: no such file, damaged TOML, an unknown key, or a value that breaks a rule.
+    """
+    text = str(source)
+    path = Path(text) if text.endswith(".toml") else shipped_configs().get(text)
+    if path is None:
+        raise unknown_name("configuration", text, shipped_configs())
+    try:
+        content = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise IPNetError(f"configuration '{path}' cannot be read ({error.strerror}); check the path.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise IPNetError(f"configuration '{path}' is not valid TOML: {error}.") from error
+    for setting in settings:
+        _apply(content, setting)
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise invalid_config(error, model, f"configuration '{path.name}'") from error
+
+
+def _apply(content: dict[str, Any], setting: str) -> None:
+    key, equals, text = setting.partition("=")
+    if not equals or not key:
+        raise IPNetError(f"a setting is written key=value, such as training.epochs=3; got '{setting}'.")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *tables, last = key.split(".")
+    for table in tables:
+        content = content.setdefault(table, {})
+        if not isinstance(content, dict):
+            raise IPNetError(f"'{table}' in the setting '{setting}' is a value, not a table; it has no keys.")
+    content[last] = value

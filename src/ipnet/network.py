@@ -1,0 +1,200 @@
+"""The network: one backbone, a memory at a position, one readout per frame."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ipnet.config import Backbone, Run
+from ipnet.device import load_device
+from ipnet.errors import IPNetError, unknown_name
+from ipnet.memory import MEMORIES, Memory, Place
+from ipnet.neuron import Neuron
+
+
+class _MTJActivation(nn.Module):
+    """A memoryless MTJ neuron where a ReLU would stand: every neuron of the network is a junction."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.neuron = Neuron(load_device("memoryless"), channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.neuron(x[None])[0][0]
+        return y
+
+
+def _activation(kind: str, channels: int) -> nn.Module:
+    return nn.ReLU() if kind == "relu" else _MTJActivation(channels)
+
+
+class _Block(nn.Module):
+    """The basic residual block up to its sum; the activation after the sum belongs to what follows."""
+
+    def __init__(self, channels: int, out: int, stride: int, activation: str) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, out, 3, stride, 1, bias=False)
+        self.norm1 = nn.BatchNorm2d(out)
+        self.act1 = _activation(activation, out)
+        self.conv2 = nn.Conv2d(out, out, 3, 1, 1, bias=False)
+        self.norm2 = nn.BatchNorm2d(out)
+        self.shortcut: nn.Module = nn.Identity()
+        if stride != 1 or channels != out:
+            self.shortcut = nn.Sequential(nn.Conv2d(channels, out, 1, stride, bias=False), nn.BatchNorm2d(out))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm2(self.conv2(self.act1(self.norm1(self.conv1(x)))))
+        total: Tensor = y + self.shortcut(x)
+        return total
+
+
+def _parts(channels: int, backbone: Backbone, widths: list[int]) -> nn.ModuleDict:
+    """The stem and the stages, each up to the norm or sum where a memory can follow."""
+    kind, kernel = backbone.activation, backbone.stem_kernel
+    stem = nn.Conv2d(channels, widths[0], kernel, backbone.stem_stride, kernel // 2, bias=False)
+    parts = nn.ModuleDict({"stem": nn.Sequential(stem, nn.BatchNorm2d(widths[0]))})
+    previous = widths[0]
+    for i, (width, count) in enumerate(zip(widths, backbone.blocks, strict=True)):
+        stage: list[nn.Module] = [nn.MaxPool2d(3, 2, 1)] if i == 0 and backbone.stem_pool else []
+        for j in range(count):
+            stage += [_activation(kind, width)] if j else []
+            stage.append(_Block(previous, width, 2 if i and not j else 1, kind))
+            previous = width
+        parts[f"stage{i + 1}"] = nn.Sequential(*stage)
+    return parts
+
+
+def positions(backbone: Backbone) -> dict[str, Place]:
+    """Where a memory can stand in a backbone, from the sensor to the readout, and what it finds there.
+
+    ``frontier``: the sensor frames, before any weight; ``stem`` and ``stage1..n``: the feature maps after the
+    norm, before the activation; ``head``: the pooled vector.
+
+    Example:
+        >>> list(positions(Backbone(blocks=(1, 1))))
+        ['frontier', 'stem', 'stage1', 'stage2', 'head']
+    """
+    stages: dict[str, Place] = {f"stage{i + 1}": "map" for i in range(len(backbone.blocks))}
+    return {"frontier": "sensor", "stem": "map", **stages, "head": "vector"}
+
+
+class Network(nn.Module):
+    """A residual network over frames with memories at named positions.
+
+    Spatial layers see each frame alone; only the memories join frames. `forward` returns one output per
+    frame; the task decides how they are combined.
+
+    Args:
+        shape: (C, H, W) of a frame.
+        outputs: O, the number of outputs per frame.
+        backbone: width and depth.
+        memory: entry of `ipnet.memory.MEMORIES`.
+        at: positions of the memory; empty for its default.
+        options: keyword options of the memory.
+
+    Raises:
+        IPNetError: an unknown memory, position or option, or a position where this memory cannot stand.
+
+    Example:
+        >>> network = Network((2, 16, 16), 3, Backbone(width=4), "lstm")
+        >>> y, state = network(torch.zeros(5, 2, 2, 16, 16))
+        >>> y.shape, list(state)
+        (torch.Size([5, 2, 3]), ['head'])
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int, int],
+        outputs: int,
+        backbone: Backbone,
+        memory: str,
+        at: tuple[str, ...] = (),
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        widths = [backbone.width * 2**i for i in range(len(backbone.blocks))]
+        channels = dict(zip(positions(backbone), [shape[0], widths[0], *widths, widths[-1]], strict=True))
+        self.parts = _parts(shape[0], backbone, widths)
+        self.readout = nn.Linear(widths[-1], outputs)
+        # The memory draws its initial weights last, so that all contenders of a seed share the backbone's.
+        chosen = self._choose(memory, at, backbone)
+        self.memories = nn.ModuleDict(
+            {place: MEMORIES.build(memory, channels[place], **options) for place in chosen}
+        )
+        replaced = chosen if MEMORIES[memory].is_activation else ()
+        self.activations = nn.ModuleDict(
+            {
+                place: nn.Identity() if place in replaced else _activation(backbone.activation, channels[place])
+                for place in self.parts
+            }
+        )
+        self.causal = MEMORIES[memory].causal
+
+    @staticmethod
+    def _choose(memory: str, at: tuple[str, ...], backbone: Backbone) -> tuple[str, ...]:
+        entry, known = MEMORIES[memory], positions(backbone)
+        if not at:
+            maps = tuple(name for name, place in known.items() if place == "map")
+            at = maps if entry.default == "maps" else tuple(filter(None, [entry.default]))
+        for name in at:
+            if name not in known:
+                raise unknown_name("position", name, known)
+            if known[name] not in entry.places:
+                able = [known_name for known_name, place in known.items() if place in entry.places]
+                raise IPNetError(f"'{memory}' cannot stand at '{name}'; it can at: {', '.join(able)}.")
+        return at
+
+    def forward(self, x: Tensor, state: dict[str, Any] | None = None) -> tuple[Tensor, dict[str, Any]]:
+        """Run over time.
+
+        Args:
+            x: frames [T, B, C, H, W].
+            state: where an earlier run ended, by position; None starts from nothing.
+
+        Returns:
+            outputs [T, B, O], and the state by position.
+        """
+        before, after = state or {}, {}
+
+        def remember(place: str, flat: Tensor) -> Tensor:
+            """Unfold time, run the memory of a position if there is one, fold time again."""
+            if place in self.memories:
+                clips = flat.view(*x.shape[:2], *flat.shape[1:])
+                y, after[place] = self.memories[place](clips, before.get(place))
+                flat = y.flatten(0, 1)
+            return flat
+
+        flat = remember("frontier", x.flatten(0, 1))
+        for place, part in self.parts.items():
+            flat = self.activations[place](remember(place, part(flat)))
+        vector = remember("head", flat.mean((2, 3)))
+        return self.readout(vector).view(*x.shape[:2], -1), after
+
+    def trace(self, x: Tensor, place: str) -> list[tuple[Tensor, ...]]:
+        """The state of the memory at a position after each frame of x [T, B, C, H, W], without gradient."""
+        states, state = [], None
+        with torch.no_grad():
+            for frame in x.split(1):
+                _, state = self(frame, state)
+                states.append(tuple(part.clone() for part in state[place]))
+        return states
+
+    def report(self) -> dict[str, Any]:
+        """Facts about the physics of the memory, see `Memory.report`; the first position speaks for all."""
+        first = next(iter(self.memories.values()), None)
+        return first.report() if isinstance(first, Memory) else {}
+
+
+def build_network(run: Run, shape: tuple[int, int, int], outputs: int) -> Network:
+    """The network of a run, its weights drawn from the run's seed without touching the global random state.
+
+    Raises:
+        IPNetError: see `Network`.
+    """
+    MEMORIES[run.memory_name]
+    for name in run.memory:
+        MEMORIES[name]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(run.seed)
+        options = run.memory.get(run.memory_name, {})
+        return Network(shape, outputs, run.backbone, run.memory_name, run.positions, **options)
