@@ -1,0 +1,185 @@
+"""N-MNIST: handwritten digits seen by an event camera that makes three saccades (Orchard et al., 2015)."""
+
+import hashlib
+import os
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ipnet.data import EventSet, Split
+from ipnet.errors import IPNetError
+from ipnet.events import EVENT, Events, check_events
+
+_BYTES_PER_EVENT = 5
+_SENSOR = (34, 34)
+_SUBSET = {"train": "train1K.txt", "test": "test100.txt"}
+_FULL = {"train": "Train", "test": "Test"}
+
+
+def read_bin(path: Path) -> Events:
+    """Read one file of N-MNIST (``.bin``, ``.bs2``): 5 bytes an event, big-endian.
+
+    Byte 0 is x, byte 1 is y, bit 7 of byte 2 the polarity, the other 23 bits the time in us.
+
+    Raises:
+        IPNetError: unreadable, empty, cut in the middle of an event, off the sensor, or out of order.
+
+    References:
+        Orchard et al., Front. Neurosci. 9:437 (2015).
+    """
+    try:
+        content = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise IPNetError(f"'{path}' cannot be read ({error.strerror}); check the data folder.") from error
+    whole, rest = divmod(content.size, _BYTES_PER_EVENT)
+    if rest:
+        raise IPNetError(
+            f"'{path}' is damaged: it must hold whole events of {_BYTES_PER_EVENT} bytes; the last one, at byte "
+            f"{whole * _BYTES_PER_EVENT}, has {rest}. Get the file again."
+        )
+    raw = content.reshape(whole, _BYTES_PER_EVENT)
+    events = np.empty(whole, EVENT)
+    events["x"], events["y"], events["p"] = raw[:, 0], raw[:, 1], raw[:, 2] >> 7
+    high = raw[:, 2].astype(np.int64) & 0x7F
+    events["t"] = (high << 16) | (raw[:, 3].astype(np.int64) << 8) | raw[:, 4]
+    return check_events(events, _SENSOR, f"'{path}'")
+
+
+def write_bin(path: Path, events: Events) -> None:
+    """Write events in the layout that `read_bin` reads; times below 2^23 us."""
+    raw = np.empty((events.size, _BYTES_PER_EVENT), np.uint8)
+    raw[:, 0], raw[:, 1] = events["x"], events["y"]
+    raw[:, 2] = (events["p"] << 7) | (events["t"] >> 16)
+    raw[:, 3], raw[:, 4] = (events["t"] >> 8) & 0xFF, events["t"] & 0xFF
+    raw.tofile(path)
+
+
+class NMNIST(EventSet):
+    """N-MNIST from the published folders, or from the 1000 + 100 clip subset distributed with slayerPytorch.
+
+    Full set: ``root/Train/<digit>/*.bin`` and ``root/Test/<digit>/*.bin``. Subset: ``root/<number>.bs2`` with
+    ``train1K.txt`` and ``test100.txt``. The validation split is cut from the training recordings, the same
+    share of every digit; there are no writer identities, so splits are recording-disjoint, not
+    writer-disjoint.
+
+    Args:
+        root: folder of either layout; None takes ``IPNET_DATA`` (that folder, or ``nmnist1100`` in it).
+        validation: share of the training recordings kept for model selection, in (0, 1).
+        seed: of the choice of validation recordings.
+
+    Raises:
+        IPNetError: no folder, no recordings in it, a damaged list, or a share outside (0, 1).
+
+    References:
+        Orchard et al., Front. Neurosci. 9:437 (2015); CC BY-SA 4.0.
+    """
+
+    real: ClassVar[bool] = True
+    description: ClassVar[str] = "N-MNIST, recorded with an ATIS sensor (Orchard et al. 2015)"
+
+    def __init__(self, *, root: str | Path | None = None, validation: float = 0.1, seed: int = 0) -> None:
+        if not 0 < validation < 1:
+            raise IPNetError(f"validation must be a share between 0 and 1; got {validation}.")
+        self.sensor, self.classes = _SENSOR, tuple(str(digit) for digit in range(10))
+        self.root = _find_root(root)
+        subset = (self.root / _SUBSET["train"]).exists()
+        listed = {part: (_listed if subset else _globbed)(self.root, part) for part in ("train", "test")}
+        self.files = [*listed["train"], *listed["test"]]
+        train = np.arange(len(listed["train"]))
+        labels = np.array([label for _, label in listed["train"]])
+        shuffled = np.random.default_rng(seed).permutation(train)
+        chosen = [
+            of[: max(1, round(validation * of.size))]
+            for of in (shuffled[labels[shuffled] == d] for d in range(10))
+        ]
+        held = np.sort(np.concatenate([part for part in chosen if part.size]))
+        self.splits: dict[Split, NDArray[np.int64]] = {
+            "train": np.setdiff1d(train, held),
+            "validation": held,
+            "test": np.arange(len(listed["train"]), len(self.files)),
+        }
+        self.options = {"validation": validation, "seed": seed}
+
+    def indices(self, split: Split) -> NDArray[np.int64]:
+        """Recordings of a split, in the order of the published list."""
+        return self.splits[split]
+
+    def label(self, index: int) -> int:
+        """The digit."""
+        return self.files[index][1]
+
+    def group(self, index: int) -> str:
+        """The recording."""
+        return str(self.files[index][0].relative_to(self.root))
+
+    def events(self, index: int) -> Events:
+        """Three saccades, about 305 ms.
+
+        Raises:
+            IPNetError: the file is missing, damaged or empty; the message names it.
+        """
+        return read_bin(self.files[index][0])
+
+    def fingerprint(self) -> str:
+        """Hash of the names, labels and contents of all files."""
+        digest = hashlib.sha256(repr((type(self).__name__, self.options)).encode())
+        for path, label in self.files:
+            digest.update(f"{path.relative_to(self.root)}={label}:".encode())
+            digest.update(hashlib.sha256(path.read_bytes()).digest() if path.exists() else b"missing")
+        return digest.hexdigest()[:16]
+
+    @classmethod
+    def example(cls, folder: Path) -> Self:
+        """Sixty clips in the published layout, written into `folder`: a dot per digit, moving with time."""
+        rng = np.random.default_rng(0)
+        for part, count in (("Train", 4), ("Test", 2)):
+            for digit in range(10):
+                target = folder / part / str(digit)
+                target.mkdir(parents=True, exist_ok=True)
+                for number in range(count):
+                    clip = np.empty(40, EVENT)
+                    clip["t"] = np.sort(rng.integers(0, 300_000, 40))
+                    clip["x"], clip["y"] = np.arange(40) * 3 // 4 + 2, 3 * digit + rng.integers(0, 3, 40)
+                    clip["p"] = rng.integers(0, 2, 40)
+                    write_bin(target / f"{number:05d}.bin", clip)
+        return cls(root=folder, validation=0.25)
+
+
+def _find_root(root: str | Path | None) -> Path:
+    given = Path(root or os.environ.get("IPNET_DATA", "")) if root or os.environ.get("IPNET_DATA") else None
+    if given is None:
+        raise IPNetError(
+            'N-MNIST needs its recordings: set IPNET_DATA to their folder, or give root = "..." under [data].'
+        )
+    for folder in (given, given / "nmnist1100", given / "N-MNIST"):
+        if (folder / _SUBSET["train"]).exists() or (folder / _FULL["train"]).is_dir():
+            return folder
+    raise IPNetError(
+        f"no N-MNIST in '{given}': it must hold Train/ and Test/ with a folder per digit, or train1K.txt, "
+        "test100.txt and .bs2 files."
+    )
+
+
+def _listed(root: Path, part: str) -> list[tuple[Path, int]]:
+    files = []
+    path = root / _SUBSET[part]
+    for number, line in enumerate(path.read_text("ascii", errors="replace").splitlines(), 1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        words = line.split()
+        if len(words) != 2 or not words[0].isdigit() or words[1] not in [str(digit) for digit in range(10)]:
+            raise IPNetError(f"'{path}', line {number}: must be a sample number and a digit; got '{line}'.")
+        files.append((root / f"{words[0]}.bs2", int(words[1])))
+    if not files:
+        raise IPNetError(f"'{path}' lists no recordings; get the file again.")
+    return files
+
+
+def _globbed(root: Path, part: str) -> list[tuple[Path, int]]:
+    folder = root / _FULL[part]
+    files = [(path, digit) for digit in range(10) for path in sorted((folder / str(digit)).glob("*.bin"))]
+    if not files:
+        raise IPNetError(f"no .bin files in '{folder}/<digit>/'; get the data set again.")
+    return files
