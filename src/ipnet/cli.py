@@ -1,0 +1,322 @@
+"""The command line. Everything heavy is imported inside the command that needs it."""
+
+import json
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Optional
+
+import typer
+
+from ipnet import __version__
+from ipnet.errors import IPNetError
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from ipnet.config import Run
+    from ipnet.results import Result
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+devices = typer.Typer(no_args_is_help=False, invoke_without_command=True)
+app.add_typer(devices, name="devices", help="Device cards: every value with its unit and its source.")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a table for people.")]
+Runs = Annotated[Path, typer.Option("--output", "-o", help="Folder that holds the studies.")]
+Set = Annotated[
+    Optional[list[str]],  # noqa: UP045 - typer reads the annotation at run time
+    typer.Option("--set", help="Change a value: key=value, such as training.epochs=3. Repeatable."),
+]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version and leave.", callback=_print_version, is_eager=True),
+    ] = False,
+) -> None:
+    """Working memory made of device physics: magnetic tunnel junctions as neurons for event cameras."""
+
+
+def _print_json(value: Any) -> None:
+    typer.echo(json.dumps(value, indent=1, default=str))
+
+
+def _show(*parts: Any) -> None:
+    from rich.console import Console
+
+    console = Console()
+    for part in parts:
+        console.print(part)
+
+
+@contextmanager
+def _bars(title: str, *, quiet: bool) -> Iterator[Any]:
+    """Progress bars with the time left on standard error, so that standard output stays clean."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    console = Console(stderr=True)
+    quiet = quiet or not console.is_terminal
+    with Progress(*columns, console=console, disable=quiet, refresh_per_second=2) as progress:
+        yield _Bars(progress, title)
+
+
+class _Bars:
+    """One bar for the whole, one for the run in hand."""
+
+    def __init__(self, progress: Any, title: str) -> None:
+        self.progress = progress
+        self.whole = progress.add_task(title, total=1.0, note="")
+        self.part: Any = None
+
+    def data(self, done: int, total: int) -> None:
+        """Preparation of the data."""
+        if self.part is None:
+            self.part = self.progress.add_task("preparing the data", total=total, note="")
+        self.progress.update(self.part, total=total, completed=done, note=f"{done} of {total} clips")
+
+    def run(self, run: "Run", number: int, count: int) -> Any:
+        """Start the bar of a run; returns what its training reports to."""
+        if self.part is not None:
+            self.progress.remove_task(self.part)
+        self.part = self.progress.add_task(run.name, total=1.0, note="")
+
+        def report(fraction: float, note: str) -> None:
+            self.progress.update(self.part, completed=fraction, note=note)
+            self.progress.update(
+                self.whole, completed=(number + fraction) / count, note=f"run {number + 1} of {count}"
+            )
+
+        return report
+
+
+def _execute(runs: "list[tuple[Run, Path]]", bars: _Bars) -> "list[Result]":
+    from ipnet.train import execute
+
+    return [execute(run, place, bars.run(run, i, len(runs))) for i, (run, place) in enumerate(runs)]
+
+
+def _percent(share: Any) -> str:
+    return f"{100 * share.value:.1f} % ({100 * share.low:.1f} to {100 * share.high:.1f}, n = {share.n})"
+
+
+def _comparison(results: "list[Result]") -> "Table":
+    """The table of a study for people."""
+    from rich.table import Table
+
+    from ipnet.claims import compare
+
+    first = results[0]
+    kind = "real" if first.data["real"] else "SIMULATED"
+    table = Table(
+        title=f"{first.config['title'] or first.config['study']}\n{first.data['name']} ({kind} data), test split"
+    )
+    for name in (
+        "contender",
+        "accuracy, mean [95 % interval]",
+        "n",
+        "seeds",
+        "classes right",
+        "parameters",
+        "MACs/clip",
+        "train",
+    ):
+        table.add_column(name, justify="left" if name == "contender" else "right")
+    for line in compare(results):
+        interval = f" [{100 * line.low:.1f}, {100 * line.high:.1f}]"
+        table.add_row(
+            line.contender,
+            f"{100 * line.accuracy:.1f} %{interval}",
+            str(line.n),
+            str(line.seeds),
+            f"{100 * line.class_accuracy:.1f} %" if line.class_accuracy is not None else "",
+            f"{line.parameters:,}",
+            f"{line.macs_per_clip / 1e6:.1f} M",
+            f"{line.train_seconds:.0f} s",
+        )
+    return table
+
+
+def _run_study(source: str | Path, settings: list[str] | None, output: Path, *, as_json: bool) -> "list[Result]":
+    from ipnet.config import Study, read_config
+    from ipnet.study import check_runs
+
+    study = read_config(Study, source, settings or ())
+    with _bars(study.study, quiet=as_json) as bars:
+        return _execute(check_runs(study.runs(), output, bars.data), bars)
+
+
+def _print_results(results: "list[Result]", *, as_json: bool) -> None:
+    if as_json:
+        _print_json([result.model_dump() for result in results])
+    else:
+        _show(_comparison(results))
+
+
+@app.command()
+def demo(output: Runs = Path("runs"), settings: Set = None, as_json: Json = False) -> None:
+    """Simulated gestures and their reversed copies: four contenders, a table, a report, in minutes."""
+    from ipnet.claims import leak_check
+    from ipnet.report import write_report
+
+    results = _run_study("demo", settings, output, as_json=as_json)
+    _print_results(results, as_json=as_json)
+    page = write_report(output / results[0].config["study"], output / results[0].config["study"] / "report.html")
+    checks = leak_check(results)
+    for check in checks:
+        typer.echo(check.sentence, err=as_json)
+    typer.echo(f"report: {page}", err=as_json)
+    if not all(check.passed for check in checks):
+        raise IPNetError("the benchmark leaks: a network without memory told clips from their reversed copies.")
+
+
+@app.command()
+def train(
+    config: Annotated[str, typer.Argument(help="TOML file of one run, or the name of a shipped one.")],
+    settings: Set = None,
+    output: Runs = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Train one contender with one seed, test it once, write its result."""
+    from ipnet.config import Run, read_config
+    from ipnet.study import check_runs
+
+    run = read_config(Run, config, settings or ())
+    with _bars(run.study, quiet=as_json) as bars:
+        results = _execute(check_runs([run], output, bars.data), bars)
+    _print_results(results, as_json=as_json)
+
+
+@app.command()
+def study(
+    config: Annotated[str, typer.Argument(help="TOML file of a study, or the name of a shipped one.")],
+    settings: Set = None,
+    output: Runs = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Run a grid of contenders and seeds; what is done is skipped, what was interrupted goes on."""
+    _print_results(_run_study(config, settings, output, as_json=as_json), as_json=as_json)
+
+
+@app.command()
+def report(
+    runs: Annotated[Path, typer.Argument(help="Folder of results: one study or several.")],
+    output: Annotated[Optional[Path], typer.Option("--output", "-o", help="HTML file to write.")] = None,  # noqa: UP045
+) -> None:
+    """Write one self-contained HTML page about the results of a folder."""
+    from ipnet.report import write_report
+
+    typer.echo(f"report: {write_report(runs, output or runs / 'report.html')}")
+
+
+@app.command()
+def claims(
+    runs: Annotated[Optional[list[Path]], typer.Argument(help="Folders of results; default: runs.")] = None,  # noqa: UP045
+    as_json: Json = False,
+) -> None:
+    """The ledger: every claim of arXiv:2512.15829, what was found, on which data, and the verdict."""
+    from ipnet.claims import ledger
+    from ipnet.results import read_results
+
+    found = [result for folder in runs or _evidence() for result in read_results(folder)]
+    rows = ledger(found)
+    if as_json:
+        _print_json([row.model_dump() for row in rows])
+        return
+    from rich.table import Table
+
+    table = Table(title="Claims of arXiv:2512.15829", show_lines=True)
+    for name in ("claim", "published", "ours", "data", "verdict", "why"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(row.id, row.published, row.ours, row.data, row.verdict, row.reason)
+    _show(table)
+
+
+@devices.callback()
+def list_devices(context: typer.Context, as_json: Json = False) -> None:
+    """List the shipped cards."""
+    if context.invoked_subcommand:
+        return
+    from rich.table import Table
+
+    from ipnet.device import card_names, load_device
+
+    cards = [load_device(name).card for name in card_names()]
+    if as_json:
+        _print_json([{"name": card.name, "device": card.device, "title": card.title} for card in cards])
+        return
+    table = Table(title="Device cards")
+    for name in ("card", "physics", "what it is", "sourced", "assumed"):
+        table.add_column(name)
+    for card in cards:
+        assumed = sum(bool(entry.assumed) for entry in card.entries.values())
+        table.add_row(card.name, card.device, card.title, str(len(card.entries) - assumed), str(assumed))
+    _show(table)
+
+
+@devices.command("show")
+def show_device(
+    card: Annotated[str, typer.Argument(help="Name of a shipped card, or a TOML file.")],
+    as_json: Json = False,
+) -> None:
+    """Print every value of a card with its unit and its source."""
+    from rich.table import Table
+
+    from ipnet.device import load_device
+
+    device = load_device(card)
+    found = device.card
+    if as_json:
+        values = {key: entry.model_dump(exclude_none=True) for key, entry in found.entries.items()}
+        _print_json({"name": found.name, "device": found.device, "title": found.title, "values": values})
+        return
+    table = Table(title=f"{found.name}: {found.title}", caption=found.description.strip())
+    for name in ("value", "", "unit", "source, or why it is assumed"):
+        table.add_column(name, justify="right" if not name else "left", overflow="fold")
+    for key, entry in found.entries.items():
+        origin = entry.source or f"[yellow]assumed[/]: {entry.assumed}"
+        span = f" (sweep {entry.range[0]:g} to {entry.range[1]:g})" if entry.range else ""
+        table.add_row(key.partition(".")[2], f"{entry.value:g}", entry.unit, origin + span)
+    _show(table)
+    typer.echo(f"memory: {device.memory_cycles():.2f} clock cycles to 1/e")
+
+
+def _evidence() -> list[Path]:
+    """Where results lie when nobody says: the user's runs, and the committed results of a checkout."""
+    committed = Path(__file__).parents[2] / "docs" / "results"
+    return [folder for folder in (Path("runs"), committed) if any(folder.rglob("result.json"))]
+
+
+def main() -> None:
+    """Run the command line; a mistake of the user's is one sentence and exit code 2."""
+    try:
+        app()
+    except IPNetError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        typer.echo("interrupted; the same command goes on where it stopped.", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

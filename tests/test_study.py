@@ -1,0 +1,126 @@
+"""Studies: a killed one ends like an uninterrupted one, what is done is skipped, nothing is lost."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ipnet.config import Study, read_config
+from ipnet.errors import IPNetError
+from ipnet.results import read_results
+from ipnet.study import check_runs
+from ipnet.tasks import build_task
+from ipnet.train import execute
+from tiny import write_tiny_study
+
+
+def _start(study: Path, output: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "ipnet.cli", "study", str(study), "-o", str(output), "--json"]
+    return subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
+    )
+
+
+def _facts(folder: Path) -> dict[str, Any]:
+    """Everything the runs found, without the seconds it took."""
+    found = {}
+    for path in sorted(folder.rglob("result.json")):
+        result = json.loads(path.read_text("utf-8"))
+        del result["timing"]
+        found[path.parent.name] = result
+        found[path.parent.name + "/weights"] = path.with_name("model.safetensors").read_bytes()
+    return found
+
+
+def test_a_killed_study_ends_like_an_uninterrupted_one(tmp_path: Path) -> None:
+    study = write_tiny_study(tmp_path, contenders='["lstm", "intrinsic"]', epochs=12)
+    whole = _start(study, tmp_path / "whole")
+    _, errors = whole.communicate(timeout=240)
+    assert whole.returncode == 0, errors
+    kills = 0
+    # SIGKILL in the middle of the first run, then in the middle of the second, then let it end.
+    for name in ("lstm-seed0", "intrinsic-seed0"):
+        process = _start(study, tmp_path / "killed")
+        checkpoint = tmp_path / "killed" / "tiny" / name / "last.ckpt"
+        while process.poll() is None and not checkpoint.exists():
+            time.sleep(0.005)
+        if process.poll() is None:
+            os.kill(process.pid, signal.SIGKILL)
+            kills += 1
+        process.communicate(timeout=60)
+        assert not (checkpoint.parent / "result.json").exists()
+    assert kills == 2
+    last = _start(study, tmp_path / "killed")
+    _, errors = last.communicate(timeout=240)
+    assert last.returncode == 0, errors
+    assert json.loads((checkpoint.parent / "result.json").read_text("utf-8"))["timing"]["resumed"] is True
+    assert _facts(tmp_path / "killed") == _facts(tmp_path / "whole")
+    assert len(_facts(tmp_path / "whole")) == 4
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Path]:
+    folder = tmp_path_factory.mktemp("finished")
+    study = read_config(Study, write_tiny_study(folder))
+    for run, place in check_runs(study.runs(), folder / "runs"):
+        execute(run, place)
+    return study, folder / "runs"
+
+
+def test_what_is_done_is_skipped(finished: tuple[Study, Path]) -> None:
+    study, folder = finished
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("result.json")}
+    for run, place in check_runs(study.runs(), folder):
+        execute(run, place)
+    assert before == {path: path.stat().st_mtime_ns for path in folder.rglob("result.json")}
+    assert len(before) == 2
+
+
+def test_a_finished_run_keeps_no_checkpoint_and_has_weights(finished: tuple[Study, Path]) -> None:
+    _, folder = finished
+    assert not list(folder.rglob("*.ckpt"))
+    assert len(list(folder.rglob("model.safetensors"))) == 2
+    assert [path.parent.name for path in folder.rglob("trace.npz")] == ["intrinsic-seed0"]
+
+
+def test_a_result_of_another_configuration_is_never_overwritten(finished: tuple[Study, Path]) -> None:
+    study, folder = finished
+    changed = study.model_copy(update={"training": study.training.model_copy(update={"epochs": 3})})
+    with pytest.raises(IPNetError, match="another"):
+        check_runs(changed.runs(), folder)
+    assert len(read_results(folder)) == 2
+
+
+def test_a_result_holds_what_a_reader_needs(finished: tuple[Study, Path]) -> None:
+    _, folder = finished
+    result = next(found for found in read_results(folder) if found.contender == "intrinsic")
+    assert result.data["real"] is True
+    assert result.data["items"] == {"train": 60, "validation": 20, "test": 40}
+    assert result.metrics["accuracy"].n == 40
+    assert sum(map(sum, result.confusion)) == 40
+    assert sum(result.confusion[i][i] for i in range(20)) == result.metrics["accuracy"].successes
+    assert len(result.history) == 2
+    assert result.physics["card"] == "mtj-thermal"
+    assert result.physics["horizon_frames"] == pytest.approx(1000 / 220)
+    assert result.model["macs_per_clip"] > 0
+
+
+def test_all_mistakes_of_a_study_are_found_before_its_first_run(tmp_path: Path) -> None:
+    study = read_config(Study, write_tiny_study(tmp_path, contenders='["none", "lstm@stem"]'))
+    with pytest.raises(IPNetError, match="'lstm' cannot stand at 'stem'; it can at: head"):
+        check_runs(study.runs(), tmp_path / "runs")
+    assert not list(tmp_path.rglob("result.json"))
+
+
+def test_the_test_split_is_handed_out_once(tmp_path: Path) -> None:
+    study = read_config(Study, write_tiny_study(tmp_path))
+    task = build_task(study.task, study.data)
+    task.items("test")
+    with pytest.raises(IPNetError, match="once"):
+        task.items("test")
