@@ -1,0 +1,220 @@
+"""One self-contained HTML page about a folder of results: equal results give an equal page."""
+
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jinja2 import Environment, StrictUndefined
+
+from ipnet.cache import content_hash, write_atomically
+from ipnet.cards import Card
+from ipnet.claims import ledger
+from ipnet.comparison import Comparison, Standing, card_of, comparisons, leak_check, paired_with_each, percent
+from ipnet.results import RESULT_FILE, Result, read_result, read_results
+from ipnet.train import TRACE_FILE
+from ipnet.units import format_si
+
+_LARGEST_CONFUSION = 40  # classes; beyond it a matrix is not readable
+
+
+def write_report(results_folder: Path, output: Path) -> Path:
+    """Write the report of all results below a folder.
+
+    Args:
+        results_folder: holds the runs of one study or of several.
+        output: HTML file; its folder is made.
+
+    Returns:
+        `output`.
+
+    Raises:
+        IPNetError: no results, a damaged result or trace, or the file cannot be written.
+    """
+    results = read_results(results_folder)
+    paths = {_identity(read_result(path)): path for path in results_folder.rglob(RESULT_FILE)}
+    studies = comparisons(results)
+    page = _template().render(
+        studies=[_study(comparison, number, paths) for number, comparison in enumerate(studies, 1)],
+        ledger=ledger(results),
+        runs=[_provenance(result, paths[_identity(result)], results_folder) for result in results],
+        folder=results_folder.resolve().name,
+        commands=list(dict.fromkeys(comparison.command for comparison in studies)),
+    )
+    write_atomically(output, lambda temporary: temporary.write_text(page, "utf-8"))
+    return output
+
+
+def _identity(result: Result) -> str:
+    return content_hash(result.model_dump())
+
+
+def _template() -> Any:
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=_unbroken
+    )
+    environment.filters["percent"] = percent
+    environment.filters["interval"] = lambda ends: f"[{100 * ends[0]:.2f}, {100 * ends[1]:.2f}]"
+    environment.filters["seconds"] = _seconds
+    environment.filters["si"] = lambda value: format_si(value, "s").replace("u", "µ")
+    return environment.from_string(resources.files("ipnet").joinpath("report.html.j2").read_text("utf-8"))
+
+
+def _unbroken(value: Any) -> Any:
+    """Keep a percent sign on the line of its number."""
+    return value.replace(" %", "\u00a0%") if isinstance(value, str) else value
+
+
+def _seconds(value: float) -> str:
+    """Duration for people.
+
+    Example:
+        >>> _seconds(42.4), _seconds(135), _seconds(7260)
+        ('42 s', '2 min 15 s', '2 h 1 min')
+    """
+    whole = round(value)
+    if whole < 60:
+        return f"{whole} s"
+    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _study(comparison: Comparison, number: int, paths: Mapping[str, Path]) -> dict[str, Any]:
+    """Everything that the template shows of a study."""
+    from ipnet.figures import accuracy_figure, learning_figure  # matplotlib is slow to import
+
+    best, blind = comparison.best, comparison.standings.get("none")
+    others = [standing for standing in comparison.ranking if standing is not best]
+    tests = {test.other: test for test in paired_with_each(best, others)} if best else {}
+    return {
+        "anchor": f"study-{number}",
+        "title": comparison.results[0].config["title"] or comparison.study,
+        "comparison": comparison,
+        "best": best,
+        "blind": blind,
+        "tests": tests,
+        "findings": _findings(comparison),
+        "leaks": leak_check(comparison.results),
+        "accuracy_figure": accuracy_figure(comparison),
+        "learning_figure": learning_figure(comparison),
+        "confusions": [_confusion(standing) for standing in comparison.ranking],
+        "heat": _heat(comparison, paths),
+        "device": _device(best) if best else None,
+        "compression": _compression(best.results[0]) if best else None,
+    }
+
+
+def _findings(comparison: Comparison) -> list[str]:
+    """The outcome in sentences."""
+    best, blind, sentences = comparison.best, comparison.standings.get("none"), []
+    if best:
+        kind = "recorded" if comparison.real else "simulated"
+        over = f"over {best.seeds} seeds" if best.seeds > 1 else "of one seed"
+        sentences.append(
+            f"On {best.n} {kind} test clips, {best.contender} (the intrinsic memory with the best validation "
+            f"score) is right on {percent(best.accuracy)} (95 % interval {over}: {percent(best.low)} to "
+            f"{percent(best.high)})."
+        )
+    if blind and blind.class_accuracy is not None:
+        sentences.append(
+            f"The same backbone without memory is right on {percent(blind.accuracy)}; blind to order, it can "
+            f"reach half of its class accuracy of {percent(blind.class_accuracy)} and no more."
+        )
+    others = [standing for standing in comparison.ranking if standing is not best]
+    if best and others:
+        tests = sorted(paired_with_each(best, others), key=lambda test: test.relation)
+        words = [
+            f"{relation} {', '.join(test.other for test in group)}"
+            for relation, group in groupby(tests, key=lambda test: test.relation)
+        ]
+        sentences.append(f"Paired over recordings, {best.contender} is {'; '.join(words)}.")
+    return sentences
+
+
+def _confusion(standing: Standing) -> dict[str, Any]:
+    """A confusion matrix summed over seeds, shaded by the share of its row."""
+    names = standing.results[0].outputs
+    counts = np.sum([result.confusion for result in standing.results], 0)
+    shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    rows = [
+        {"name": name, "cells": [(int(count), round(float(share), 3)) for count, share in zip(*pair, strict=True)]}
+        for name, *pair in zip(names, counts, shares, strict=True)
+    ]
+    readable = len(names) <= _LARGEST_CONFUSION
+    return {
+        "contender": standing.contender,
+        "seeds": standing.seeds,
+        "names": names,
+        "rows": rows if readable else [],
+    }
+
+
+def _heat(comparison: Comparison, paths: Mapping[str, Path]) -> dict[str, str] | None:
+    """The picture of the heat, of the first run that left a trace; the best intrinsic contender comes first."""
+    from ipnet.figures import heat_figure, read_trace
+
+    best = comparison.best.contender if comparison.best else ""
+    for result in sorted(comparison.results, key=lambda result: (result.contender != best, result.seed)):
+        path = paths[_identity(result)].with_name(TRACE_FILE)
+        period = result.physics.get("clock_period_s")
+        if period and path.exists():
+            trace = read_trace(path)
+            interval, horizon = comparison.data["frame_interval_s"], result.physics["horizon_frames"]
+            picture = heat_figure(trace, interval, period, horizon)
+            return {"picture": picture, "item": trace.item, "run": result.run}
+    return None
+
+
+def _compression(result: Result) -> float | None:
+    """How much faster the device sees a clip than the camera did."""
+    period = result.physics.get("clock_period_s")
+    return float(result.data["frame_interval_s"]) / float(period) if period else None
+
+
+def _device(standing: Standing) -> dict[str, Any]:
+    """Facts about the device of an intrinsic contender, and its card if it can still be read."""
+    result = standing.results[0]
+    card = card_of(result)
+    return {
+        "contender": standing.contender,
+        "physics": result.physics,
+        "words": {key: value for key, value in result.physics["clock"].items() if isinstance(value, str)},
+        "card": card,
+        "values": _card_values(card) if card else [],
+        "frame_interval": result.data["frame_interval_s"],
+    }
+
+
+def _card_values(card: Card[Any, Any]) -> list[dict[str, str]]:
+    rows = []
+    for name, entry in card.entries.items():
+        table, _, key = name.partition(".")
+        field = type(getattr(card, table)).model_fields[key]
+        unit = "" if entry.unit == "1" else f" {entry.unit}"
+        span = f"{entry.range[0]:g} to {entry.range[1]:g}{unit}" if entry.range else ""
+        rows.append(
+            {
+                "table": "junction" if table == "parameters" else "clock",
+                "key": key,
+                "meaning": field.description or "",
+                "value": f"{entry.value:g}{unit}",
+                "range": span,
+                "source": entry.source or "",
+                "assumed": entry.assumed or "",
+            }
+        )
+    return rows
+
+
+def _provenance(result: Result, path: Path, folder: Path) -> dict[str, Any]:
+    return {
+        "result": result,
+        "config": content_hash(result.config),
+        "file": path.relative_to(folder).as_posix(),
+        "versions": _listed(result.versions),
+    }
+
+
+def _listed(versions: Mapping[str, str]) -> Sequence[str]:
+    return [f"{name} {number}" for name, number in sorted(versions.items())]

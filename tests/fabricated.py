@@ -1,0 +1,126 @@
+"""Results that nobody trained: made up clip by clip, so that a test knows what must come out."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ipnet.config import Run
+from ipnet.device import load_device
+from ipnet.results import Result, wilson, write_result
+from ipnet.train import TRACE_FILE
+
+HORIZON = 4.5
+
+
+def fabricate(
+    contender: str,
+    right: Sequence[bool],
+    *,
+    seed: int = 0,
+    classes: int = 3,
+    reverse_time: bool = False,
+    real: bool = True,
+    data: str = "nmnist",
+    activation: str = "relu",
+    validation: float = 0.9,
+    positions: Sequence[str] | None = None,
+    card: str = "mtj-thermal",
+    study: str = "made-up",
+    title: str = "",
+) -> Result:
+    """A result whose clip i was recognised if ``right[i]``; with `reverse_time`, the second half is reversed."""
+    run = Run(
+        study=study,
+        title=title,
+        contender=contender,
+        seed=seed,
+        task={"name": "recognition", "reverse_time": reverse_time},
+        data={"name": data},
+        backbone={"activation": activation},
+        memory={"intrinsic": {"card": card}},
+    )
+    n, copies = len(right), 2 if reverse_time else 1
+    outputs = classes * copies
+    names = [f"test/made up/{i}" for i in range(n // copies)]
+    names += [f"{name}/reversed" for name in names] if reverse_time else []
+    truth = [i % (n // copies) % classes + classes * (i >= n // copies) for i in range(n)]
+    # A wrong answer is the right class in the wrong direction, or the next class.
+    wrong = [(t + classes) % outputs if reverse_time else (t + 1) % outputs for t in truth]
+    predicted = [t if r else w for t, w, r in zip(truth, wrong, right, strict=True)]
+    confusion = np.zeros((outputs, outputs), int)
+    np.add.at(confusion, (truth, predicted), 1)
+    physics: dict[str, Any] = {}
+    if run.memory_name == "intrinsic":
+        used = load_device("mtj-thermal").card
+        clock = used.clock.model_dump()
+        physics = {
+            "card": card,
+            "parameters": used.parameters.model_dump(),
+            "clock": clock,
+            "clock_period_s": clock["t_cycle"],
+            "horizon_frames": HORIZON,
+        }
+    metrics = {"accuracy": wilson(sum(right), n)}
+    if reverse_time:
+        metrics["class_accuracy"] = wilson(n, n)
+    return Result(
+        run=run.name,
+        config=run.model_dump(mode="json"),
+        data={
+            "name": data,
+            "real": real,
+            "description": "made up",
+            "fingerprint": f"{data}-{outputs}",
+            "items": {"train": 10, "validation": 5, "test": n},
+            "classes": outputs,
+            "frame_interval_s": 0.02,
+        },
+        versions={"mtj-ipnet": "0", "python": "3"},
+        model={
+            "memory": run.memory_name,
+            "positions": list(positions if positions is not None else run.positions),
+            "causal": run.memory_name != "conv2plus1d",
+            "parameters": 1234,
+            "memory_parameters": 0,
+            "macs_per_clip": 5_600_000,
+            "input_shape": [4, 2, 5, 6],
+        },
+        physics=physics,
+        validation={"score_name": "accuracy", "epoch": 1, "score": validation, "loss": 0.1},
+        metrics=metrics,
+        confusion=confusion.tolist(),
+        outputs=[f"class {i}" for i in range(outputs)],
+        predictions={"item": names, "truth": truth, "predicted": predicted},
+        history=[
+            {"epoch": float(i), "train_loss": 1.0, "validation_loss": 1.0, "validation_accuracy": v}
+            for i, v in enumerate((validation / 2, validation))
+        ],
+        timing={
+            "finished": "2026-01-02T03:04:05+00:00",
+            "train_seconds": 75.0,
+            "resumed": False,
+            "machine": "abacus",
+        },
+    )
+
+
+def right_but(n: int, *wrong: int) -> list[bool]:
+    """n right answers but for the given clips."""
+    return [i not in wrong for i in range(n)]
+
+
+def write_runs(folder: Path, results: Sequence[Result], *, traces: bool = True) -> Path:
+    """Write results where a study would, with a trace for every memory at the frontier."""
+    random = np.random.default_rng(0)
+    for result in results:
+        place = folder / result.config["study"] / result.run
+        place.mkdir(parents=True)
+        write_result(place, result)
+        if traces and "frontier" in result.model["positions"]:
+            frames, state = random.poisson(0.3, (4, 2, 5, 6)), random.uniform(0, 20, (4, 2, 5, 6))
+            np.savez(
+                place / TRACE_FILE, frames=frames.astype("f2"), state=state.astype("f2"), item=np.array("a clip")
+            )
+    return folder

@@ -1,0 +1,291 @@
+"""The ledger's rules, each in both directions, on made-up results."""
+
+import math
+from collections.abc import Sequence
+from typing import get_args
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fabricated import fabricate, right_but
+from ipnet.claims import Row, Verdict, ledger, published_claims
+from ipnet.comparison import compare, comparisons, leak_check, paired, paired_with_each
+from ipnet.errors import IPNetError
+from ipnet.results import Result, holm
+
+IDS = """
+nback recall interference gesture11 gesture22 same_backbone driving frontier all_mtj raw_device hil noise
+energy_lstm energy_3d area
+""".split()  # noqa: SIM905 - reads like the table it copies
+N = 60
+
+
+def row(results: Sequence[Result], claim: str) -> Row:
+    return next(row for row in ledger(results) if row.id == claim)
+
+
+def backbones(intrinsic: Sequence[bool], baseline: Sequence[bool], **facts: object) -> list[Result]:
+    """One study with the contenders that same_backbone needs."""
+    names = ("rnn", "lstm", "conv2plus1d")
+    return [
+        fabricate("intrinsic@frontier", intrinsic, **facts),  # type: ignore[arg-type]
+        *(fabricate(name, baseline, **facts) for name in names),  # type: ignore[arg-type]
+    ]
+
+
+def test_the_ledger_lists_every_claim_in_order_and_attempts_none_without_results() -> None:
+    assert [claim.id for claim in published_claims()] == IDS
+    rows = ledger([])
+    assert [row.id for row in rows] == IDS
+    assert {row.verdict for row in rows} == {"not attempted"}
+    assert all(row.reason.endswith(".") and row.source.startswith("arXiv:2512.15829") for row in rows)
+
+
+def test_the_vocabulary_of_verdicts_is_fixed() -> None:
+    assert get_args(Verdict) == ("reproduced", "supported on simulated data", "differs", "not attempted")
+
+
+# gesture11 and gesture22
+
+
+@pytest.mark.parametrize(
+    ("claim", "reverse_time", "n"), [("gesture11", False, 288), ("gesture22", True, 576)], ids=["11", "22"]
+)
+@pytest.mark.parametrize(
+    ("data", "real", "errors", "verdict"),
+    [
+        ("dvs_gesture", True, 1, "reproduced"),
+        ("dvs_gesture", True, 40, "differs"),
+        ("simulated_gesture", False, 1, "supported on simulated data"),
+        ("simulated_gesture", False, 40, "differs"),
+        ("nmnist", True, 0, "not attempted"),
+    ],
+)
+def test_gestures(
+    claim: str, reverse_time: bool, n: int, data: str, real: bool, errors: int, verdict: str
+) -> None:
+    right = right_but(n, *range(errors))
+    result = fabricate("intrinsic", right, classes=11, reverse_time=reverse_time, data=data, real=real)
+    found = row([result], claim)
+    assert found.verdict == verdict
+    if verdict != "not attempted":
+        assert (found.n, found.seeds, found.data, found.real) == (n, 1, data, real)
+        assert ("simulated" in found.reason) == (not real)
+        assert found.command == "ipnet study made-up.toml"
+    other = "gesture22" if claim == "gesture11" else "gesture11"
+    assert row([result], other).verdict == "not attempted"
+
+
+def test_eleven_classes_are_not_read_off_a_study_of_twenty_two() -> None:
+    result = fabricate("intrinsic", right_but(576, 0), classes=11, reverse_time=True, data="dvs_gesture")
+    assert result.metrics["class_accuracy"].value == 1.0
+    assert row([result], "gesture11").verdict == "not attempted"
+
+
+def test_an_interval_that_holds_everything_supports_nothing() -> None:
+    few = fabricate("intrinsic", right_but(20), classes=11, data="dvs_gesture")
+    assert few.metrics["accuracy"].high == 1.0
+    found = row([few], "gesture11")
+    assert found.verdict == "differs"
+    assert "too wide" in found.reason
+
+
+def test_several_seeds_are_judged_by_their_own_spread() -> None:
+    def seeds(*errors: int) -> list[Result]:
+        runs = [right_but(288, *range(count)) for count in errors]
+        return [
+            fabricate("intrinsic", right, seed=i, classes=11, data="dvs_gesture") for i, right in enumerate(runs)
+        ]
+
+    assert row(seeds(1, 2, 3), "gesture11").verdict == "reproduced"
+    assert row(seeds(0, 120), "gesture11").verdict == "differs"  # the t-interval spans everything
+    assert row(seeds(8, 9, 10), "gesture11").verdict == "differs"
+
+
+# same_backbone
+
+
+@pytest.mark.parametrize(
+    ("real", "intrinsic", "baseline", "verdict", "words"),
+    [
+        (True, right_but(N, 0), right_but(N, *range(20)), "reproduced", "better than rnn"),
+        (False, right_but(N, 0), right_but(N, *range(20)), "supported on simulated data", "better than rnn"),
+        (True, right_but(N, 0, 1), right_but(N, 2, 3, 4), "differs", "not separated from rnn"),
+        (False, right_but(N, *range(20)), right_but(N, 0), "differs", "worse than rnn"),
+    ],
+    ids=["better", "better, simulated", "level", "worse"],
+)
+def test_same_backbone(real: bool, intrinsic: list[bool], baseline: list[bool], verdict: str, words: str) -> None:
+    found = row(backbones(intrinsic, baseline, real=real), "same_backbone")
+    assert found.verdict == verdict
+    assert words in found.reason
+    assert found.n == N
+
+
+def test_one_baseline_that_is_not_beaten_decides() -> None:
+    results = backbones(right_but(N, 0), right_but(N, *range(20)))
+    results[2] = fabricate("lstm", right_but(N, 1))
+    found = row(results, "same_backbone")
+    assert found.verdict == "differs"
+    assert "not separated from lstm" in found.reason
+
+
+def test_a_missing_baseline_or_a_card_without_memory_is_no_attempt() -> None:
+    results = backbones(right_but(N, 0), right_but(N, *range(20)))
+    assert row(results[:-1], "same_backbone").verdict == "not attempted"
+    cold = results[0].model_copy(update={"physics": results[0].physics | {"horizon_frames": 0.0}})
+    assert row([cold, *results[1:]], "same_backbone").verdict == "not attempted"
+
+
+def test_contenders_of_different_studies_are_never_compared() -> None:
+    results = backbones(right_but(N, 0), right_but(N, *range(20)))
+    apart = [fabricate("intrinsic@frontier", right_but(N, 0), study="another"), *results[1:]]
+    assert row(apart, "same_backbone").verdict == "not attempted"
+
+
+def test_the_best_intrinsic_contender_is_chosen_by_validation_not_by_test() -> None:
+    results = backbones(right_but(N, *range(20)), right_but(N, *range(20)))
+    results.append(fabricate("intrinsic@stem", right_but(N), validation=0.1))
+    found = row(results, "same_backbone")
+    assert found.reason.startswith("intrinsic@frontier")
+    assert found.verdict == "differs"
+
+
+def test_recordings_are_preferred_even_where_simulated_data_look_better() -> None:
+    better = backbones(right_but(N, 0), right_but(N, *range(20)), real=False, study="simulated", data="made up")
+    level = backbones(right_but(N, 0), right_but(N, 1))
+    found = row([*better, *level], "same_backbone")
+    assert (found.real, found.verdict) == (True, "differs")
+
+
+# frontier, all_mtj, raw_device
+
+
+@pytest.mark.parametrize(
+    ("frontier", "stem", "real", "verdict"),
+    [
+        (right_but(N, 0), right_but(N, *range(20)), True, "reproduced"),
+        (right_but(N, 0), right_but(N, *range(20)), False, "supported on simulated data"),
+        (right_but(N, 0), right_but(N, 1), True, "differs"),
+        (right_but(N, *range(20)), right_but(N, 0), True, "differs"),
+    ],
+)
+def test_frontier(frontier: list[bool], stem: list[bool], real: bool, verdict: str) -> None:
+    results = [
+        fabricate("intrinsic@frontier", frontier, real=real),
+        fabricate("intrinsic@stem", stem, real=real),
+        fabricate("intrinsic@frontier+stem", right_but(N), real=real),
+    ]
+    assert row(results, "frontier").verdict == verdict
+    assert row([results[0], results[2]], "frontier").verdict == "not attempted"
+
+
+def test_every_neuron_a_junction() -> None:
+    assert row([fabricate("intrinsic", right_but(N), activation="mtj")], "all_mtj").verdict == "reproduced"
+    simulated = [fabricate("intrinsic", right_but(N), activation="mtj", real=False)]
+    assert row(simulated, "all_mtj").verdict == "supported on simulated data"
+    assert row([fabricate("intrinsic", right_but(N))], "all_mtj").verdict == "not attempted"
+    assert row([fabricate("lstm", right_but(N), activation="mtj")], "all_mtj").verdict == "not attempted"
+
+
+def test_raw_device_counts_assumed_parameters(tmp_path, write_card) -> None:  # type: ignore[no-untyped-def]
+    found = row([fabricate("intrinsic", right_but(N))], "raw_device")
+    assert found.verdict == "differs"
+    assert "6 of 11 parameters of card 'mtj-thermal' are assumed" in found.reason
+    measured = write_card("mtj-thermal")
+    before, clock = measured.read_text("utf-8").split("[clock]")
+    measured.write_text(f"{before.replace('assumed =', 'source =')}[clock]{clock}", "utf-8")
+    assert row([fabricate("intrinsic", right_but(N), card=str(measured))], "raw_device").verdict == "reproduced"
+    gone = fabricate("intrinsic", right_but(N), card=str(tmp_path / "gone.toml"))
+    assert row([gone], "raw_device").verdict == "not attempted"
+
+
+# the statistics
+
+
+def test_a_recording_seen_by_three_networks_in_both_directions_counts_once() -> None:
+    first = [fabricate("intrinsic", right_but(40), seed=i, reverse_time=True) for i in range(3)]
+    second = [fabricate("rnn", right_but(40, 0, 1, 20, 21), seed=i, reverse_time=True) for i in range(3)]
+    test = paired(first, second)
+    assert (test.better, test.worse, test.n) == (2, 0, 20)
+    assert test.p == 0.5  # 12 wins of 12 had they been pooled: p = 0.0005
+
+
+def test_only_seeds_that_both_have_are_paired() -> None:
+    first = [fabricate("intrinsic", right_but(N), seed=0), fabricate("intrinsic", right_but(N), seed=1)]
+    second = [fabricate("rnn", right_but(N, 0), seed=1)]
+    assert paired(first, second).better == 1
+    assert paired(first[:1], second).n == 0
+    assert paired(first[:1], second).relation == "not separated from"
+
+
+def test_holm_corrects_over_the_family() -> None:
+    assert holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert holm([]) == []
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    # Six wins of six: p = 0.031 alone, and three of a kind are not significant.
+    standings = compare(backbones(right_but(N), right_but(N, *range(6))))
+    first = next(standing for standing in standings if standing.is_intrinsic)
+    others = [standing for standing in standings if standing is not first]
+    assert paired_with_each(first, others[:1])[0].relation == "better than"
+    assert {test.relation for test in paired_with_each(first, others)} == {"not separated from"}
+
+
+def test_a_standing_sums_up_its_seeds() -> None:
+    results = [fabricate("intrinsic", right_but(100, *range(errors)), seed=errors) for errors in (2, 4, 6)]
+    (standing,) = compare(results)
+    assert standing.accuracy == pytest.approx(0.96)
+    half = 4.302653 * 0.02 / math.sqrt(3)
+    assert (standing.low, standing.high) == pytest.approx((0.96 - half, min(1.0, 0.96 + half)), abs=1e-6)
+    assert (standing.pooled.successes, standing.pooled.n, standing.n, standing.seeds) == (288, 300, 100, 3)
+    (single,) = compare(results[:1])
+    assert (single.low, single.high) == (results[0].metrics["accuracy"].low, results[0].metrics["accuracy"].high)
+
+
+def test_a_copied_result_is_refused() -> None:
+    result = fabricate("intrinsic", right_but(N))
+    with pytest.raises(IPNetError, match=r"one result .* per contender and seed"):
+        comparisons([result, result])
+
+
+def test_a_shipped_study_is_named_by_its_command() -> None:
+    from ipnet.config import Study, read_config
+
+    shipped = read_config(Study, "nmnist20").runs()[0]
+    result = fabricate("none", right_but(N)).model_copy(update={"config": shipped.model_dump(mode="json")})
+    assert comparisons([result])[0].command == "ipnet study nmnist20"
+    changed = shipped.model_copy(update={"training": shipped.training.model_copy(update={"epochs": 1})})
+    result = result.model_copy(update={"config": changed.model_dump(mode="json")})
+    assert comparisons([result])[0].command == "ipnet study nmnist20.toml"
+
+
+def test_leak_check_looks_at_memoryless_runs_only() -> None:
+    half = [i % 2 == 0 for i in range(200)]
+    blind = fabricate("none", half, reverse_time=True)
+    seer = fabricate("none", right_but(200, *range(40)), seed=1, reverse_time=True)
+    others = [fabricate("lstm", half, reverse_time=True), fabricate("none", half, study="forward")]
+    checks = leak_check([blind, seer, *others])
+    assert [check.passed for check in checks] == [True, False]
+    assert "do not give the direction away" in checks[0].sentence
+    assert "may give the direction away" in checks[1].sentence
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    wrong=st.lists(st.integers(0, N - 1), max_size=N, unique=True),
+    baseline=st.lists(st.integers(0, N - 1), max_size=N, unique=True),
+    data=st.sampled_from(["simulated_gesture", "dvs_gesture", "anything"]),
+    activation=st.sampled_from(["relu", "mtj"]),
+    reverse_time=st.booleans(),
+)
+def test_simulated_data_never_reproduce(
+    wrong: list[int], baseline: list[int], data: str, activation: str, reverse_time: bool
+) -> None:
+    facts = {"data": data, "activation": activation, "reverse_time": reverse_time, "classes": 11}
+    results = backbones(right_but(N, *wrong), right_but(N, *baseline), real=False, **facts)
+    results.append(fabricate("intrinsic@head", right_but(N, *baseline), real=False, **facts))  # type: ignore[arg-type]
+    rows = ledger(results)
+    assert "reproduced" not in {row.verdict for row in rows}
+    assert {row.verdict for row in rows} <= set(get_args(Verdict))
+    assert [row.id for row in rows] == IDS
