@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import torch
-from tiny import write_tiny_study
 
 from ipnet.config import Study, read_config
-from ipnet.train import execute, shift_clips
+from ipnet.train import execute
+from ipnet.trainee import shift_clips
+from tiny import write_tiny_study
 
 
 def test_shift_moves_a_whole_clip_and_fills_with_silence() -> None:

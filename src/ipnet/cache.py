@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,13 +39,12 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=path.suffix)
-        os.close(handle)
+        temporary = path.with_name(f".{os.getpid()}-{threading.get_ident()}-{path.name}")
+        temporary.touch()
     except OSError as error:
         raise IPNetError(
             f"the folder '{path.parent}' must be writable ({error.strerror}); choose another one."
         ) from error
-    temporary = Path(name)
     try:
         write(temporary)
         temporary.replace(path)

@@ -4,7 +4,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, Self, TypeVar
+from typing import Annotated, Any, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -41,16 +41,18 @@ class Entry(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    value: float
+    value: Annotated[float, Field(strict=True)]
     unit: str
-    source: str | None = None
-    assumed: str | None = None
+    source: Annotated[str, Field(pattern=r"\S")] | None = None
+    assumed: Annotated[str, Field(pattern=r"\S")] | None = None
     range: tuple[float, float] | None = None
 
     @model_validator(mode="after")
     def _has_one_origin(self) -> Self:
         if bool(self.source) == bool(self.assumed):
             raise ValueError("a value must name a 'source' or say 'assumed' and why (one of the two)")
+        if self.range and not self.range[0] <= self.value <= self.range[1]:
+            raise ValueError(f"the range to sweep must hold the value; got {self.value:g} outside {self.range}")
         return self
 
 

@@ -122,7 +122,7 @@ def _comparison(results: "list[Result]") -> "Table":
     """The table of a study for people."""
     from rich.table import Table
 
-    from ipnet.claims import compare
+    from ipnet.comparison import compare
 
     first = results[0]
     kind = "real" if first.data["real"] else "SIMULATED"
@@ -174,7 +174,7 @@ def _print_results(results: "list[Result]", *, as_json: bool) -> None:
 @app.command()
 def demo(output: Runs = Path("runs"), settings: Set = None, as_json: Json = False) -> None:
     """Simulated gestures and their reversed copies: four contenders, a table, a report, in minutes."""
-    from ipnet.claims import leak_check
+    from ipnet.comparison import leak_check
     from ipnet.report import write_report
 
     results = _run_study("demo", settings, output, as_json=as_json)

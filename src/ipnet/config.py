@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -25,11 +25,17 @@ class Backbone(_Table):
     """
 
     width: int = Field(16, ge=1)
-    blocks: tuple[int, ...] = Field((1, 1), min_length=1)
+    blocks: tuple[Annotated[int, Field(ge=1)], ...] = Field((1, 1), min_length=1)
     stem_kernel: int = Field(3, ge=1)
     stem_stride: int = Field(1, ge=1)
     stem_pool: bool = False
     activation: Literal["relu", "mtj"] = "relu"
+
+    @model_validator(mode="after")
+    def _has_a_centre(self) -> Self:
+        if self.stem_kernel % 2 == 0:
+            raise ValueError(f"stem_kernel must be odd, to have a centre; got {self.stem_kernel}: use 3 or 7")
+        return self
 
 
 class Training(_Table):
@@ -67,6 +73,10 @@ class _Common(_Table):
         return self
 
 
+Contender = Annotated[str, Field(pattern=r"^\w+(@\w+(\+\w+)*)?$")]
+Seed = Annotated[int, Field(ge=0)]
+
+
 class Run(_Common):
     """One network, one seed.
 
@@ -74,8 +84,8 @@ class Run(_Common):
     ``"intrinsic@frontier+stem"``. Options of the memory are in ``[memory.<name>]``.
     """
 
-    contender: str = Field(min_length=1)
-    seed: int = Field(0, ge=0)
+    contender: Contender
+    seed: Seed = 0
 
     @property
     def name(self) -> str:
@@ -97,8 +107,17 @@ class Run(_Common):
 class Study(_Common):
     """A grid of contenders and seeds on one task, data set, backbone and budget."""
 
-    contenders: tuple[str, ...] = Field(min_length=1)
-    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    contenders: tuple[Contender, ...] = Field(min_length=1)
+    seeds: tuple[Seed, ...] = Field((0,), min_length=1)
+
+    @model_validator(mode="after")
+    def _names_each_once(self) -> Self:
+        for key in ("contenders", "seeds"):
+            values = getattr(self, key)
+            twice = [value for i, value in enumerate(values) if value in values[:i]]
+            if twice:
+                raise ValueError(f"{key} must name each of them once; got {twice[0]!r} twice: remove one")
+        return self
 
     def runs(self) -> list[Run]:
         """The runs of the grid, all contenders of a seed before the next seed."""

@@ -31,7 +31,7 @@ def unknown_name(kind: str, name: str, names: Iterable[str]) -> IPNetError:
 def invalid_config(error: "ValidationError", model: type["BaseModel"], where: str) -> IPNetError:
     """The first finding of pydantic as one sentence that names the file, the key, the rule and the value."""
     finding = error.errors()[0]
-    path = [str(part) for part in finding["loc"]]
+    path = [str(part) for part in finding["loc"] if "[" not in str(part)]  # pydantic's own steps have brackets
     if finding["type"] == "extra_forbidden":
         return IPNetError(f"{where}: {unknown_name('key', '.'.join(path), _keys_at(model, path))}")
     if finding["type"] == "missing":

@@ -131,8 +131,10 @@ def frame_events(
         [2.0, 2.0]
     """
     check_events(events, sensor, "framing")
-    if steps < 1:
-        raise IPNetError(f"a clip needs at least 1 frame; got steps = {steps}.")
+    if not isinstance(steps, int) or steps < 1:
+        raise IPNetError(f"a clip needs at least 1 frame; got steps = {steps}: give a whole number.")
+    if by not in ("time", "count"):
+        raise IPNetError(f"frames are cut by 'time' or by 'count'; got '{by}'.")
     height, width = size or sensor
     if height < 1 or width < 1 or sensor[0] % height or sensor[1] % width:
         raise IPNetError(

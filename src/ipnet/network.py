@@ -52,7 +52,8 @@ def _parts(channels: int, backbone: Backbone, widths: list[int]) -> nn.ModuleDic
     """The stem and the stages, each up to the norm or sum where a memory can follow."""
     kind, kernel = backbone.activation, backbone.stem_kernel
     stem = nn.Conv2d(channels, widths[0], kernel, backbone.stem_stride, kernel // 2, bias=False)
-    parts = nn.ModuleDict({"stem": nn.Sequential(stem, nn.BatchNorm2d(widths[0]))})
+    # The first norm centres what the sensor or a frontier memory sends: a cold junction also answers now and then.
+    parts = nn.ModuleDict({"stem": nn.Sequential(nn.BatchNorm2d(channels), stem, nn.BatchNorm2d(widths[0]))})
     previous = widths[0]
     for i, (width, count) in enumerate(zip(widths, backbone.blocks, strict=True)):
         stage: list[nn.Module] = [nn.MaxPool2d(3, 2, 1)] if i == 0 and backbone.stem_pool else []
@@ -171,12 +172,13 @@ class Network(nn.Module):
         return self.readout(vector).view(*x.shape[:2], -1), after
 
     def trace(self, x: Tensor, place: str) -> list[tuple[Tensor, ...]]:
-        """The state of the memory at a position after each frame of x [T, B, C, H, W], without gradient."""
+        """What the memory at a position carries on after each frame of x [T, B, C, H, W], without gradient."""
         states, state = [], None
         with torch.no_grad():
-            for frame in x.split(1):
+            for frame in torch.split(x, 1):
                 _, state = self(frame, state)
-                states.append(tuple(part.clone() for part in state[place]))
+                carried = state[place]
+                states.append((carried,) if isinstance(carried, Tensor) else tuple(carried or ()))
         return states
 
     def report(self) -> dict[str, Any]:

@@ -19,9 +19,8 @@ class _CLogLog(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
         (eta,) = ctx.saved_tensors
-        # exp(eta - exp(eta)) is 0 * inf in the chain rule of forward once exp(eta) overflows.
-        bounded = eta.clamp(max=80.0)
-        return gradients[0] * torch.exp(bounded - torch.exp(bounded))
+        # Written as one exponential: the chain rule of forward is 0 * inf once exp(eta) overflows.
+        return gradients[0] * torch.exp(eta - torch.exp(eta))
 
 
 def cloglog(eta: Tensor) -> Tensor:

@@ -1,12 +1,11 @@
 """Training one run with Lightning: the same budget, selection rule and bookkeeping for every contender."""
 
 import logging
-import math
 import os
 import platform
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -18,171 +17,18 @@ import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors.torch import save_file
-from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ipnet.cache import content_hash, write_atomically
 from ipnet.config import Run
 from ipnet.errors import IPNetError
-from ipnet.network import Network, build_network
-from ipnet.neuron import Neuron
+from ipnet.network import build_network
 from ipnet.ops import count_macs, count_parameters
 from ipnet.results import RESULT_FILE, Result, read_result, write_result
-from ipnet.tasks import Items, Task, build_task
+from ipnet.tasks import Items, build_task
+from ipnet.trainee import Shuffled, Trainee, loader
 
 Report = Callable[[float, str], None]
 WEIGHTS_FILE, TRACE_FILE, _LAST = "model.safetensors", "trace.npz", "last.ckpt"
-_EVALUATION = 2**31  # the "epoch" whose random numbers are used to evaluate
-
-
-def _seed(*parts: int) -> int:
-    """One seed from several numbers, the same on every machine."""
-    return int(np.random.SeedSequence(parts).generate_state(1)[0])
-
-
-def _reseed(network: torch.nn.Module, *parts: int) -> None:
-    """Restart all random draws of a network, so that an epoch does not depend on how often it was resumed."""
-    torch.manual_seed(_seed(*parts))
-    for i, module in enumerate(network.modules()):
-        if isinstance(module, Neuron):
-            module.generator.manual_seed(_seed(*parts, i))
-
-
-class _Numbers(Dataset[Any]):
-    """A dataset that fetches whole batches of `Items`."""
-
-    def __init__(self, items: Items) -> None:
-        self.items = items
-
-    def __len__(self) -> int:
-        return len(self.items)
-
-    def __getitem__(self, number: int) -> Any:
-        return self.__getitems__([number])
-
-    def __getitems__(self, numbers: list[int]) -> tuple[Tensor, Tensor, Tensor]:
-        return (*self.items.batch(numbers), torch.as_tensor(numbers))
-
-
-class _Shuffled(Sampler[int]):
-    """A permutation that is a function of (seed, epoch) alone."""
-
-    def __init__(self, count: int, seed: int) -> None:
-        self.count, self.seed, self.epoch = count, seed, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning before each epoch, also after a resume."""
-        self.epoch = epoch
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __iter__(self) -> Iterator[int]:
-        order = np.random.default_rng(_seed(self.seed, self.epoch)).permutation(self.count)
-        return iter(order.tolist())
-
-
-def _loader(items: Items, batch_size: int, sampler: Sampler[int] | None = None) -> DataLoader[Any]:
-    return DataLoader(_Numbers(items), batch_size, sampler=sampler, collate_fn=lambda batch: batch)
-
-
-def shift_clips(x: Tensor, reach: int, generator: torch.Generator) -> Tensor:
-    """Translate each clip of a batch [T, B, C, H, W] by up to `reach` pixels, zeros coming in at the border."""
-    if not reach:
-        return x
-    height, width = x.shape[-2:]
-    padded = torch.nn.functional.pad(x, [reach] * 4)
-    offsets = torch.randint(0, 2 * reach + 1, (x.shape[1], 2), generator=generator).tolist()
-    clips = [
-        clip[..., top : top + height, left : left + width]
-        for clip, (top, left) in zip(padded.unbind(1), offsets, strict=True)
-    ]
-    return torch.stack(clips, 1)
-
-
-class _Trainee(lightning.LightningModule):
-    """A network on a task; remembers the weights that did best on the validation split."""
-
-    def __init__(self, network: Network, task: Task, run: Run) -> None:
-        super().__init__()
-        self.network, self.task, self.run = network, task, run
-        self.train_losses: list[Tensor] = []
-        self.outputs: list[tuple[Tensor, Tensor, Tensor]] = []
-        self.history: list[dict[str, float]] = []
-        self.best: dict[str, Any] = {"score": -math.inf, "loss": math.inf, "epoch": -1, "weights": {}}
-
-    def on_train_epoch_start(self) -> None:
-        _reseed(self.network, self.run.seed, self.current_epoch)
-        self.train_losses.clear()
-
-    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], number: int) -> Tensor:
-        x, y, _ = batch
-        generator = torch.Generator().manual_seed(_seed(self.run.seed, self.current_epoch, number))
-        outputs, _ = self.network(shift_clips(x, self.run.training.shift, generator))
-        loss = self.task.loss(self.task.combine(outputs), y)
-        self.train_losses.append(loss.detach())
-        return loss
-
-    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], number: int) -> None:  # noqa: ARG002
-        x, y, numbers = batch
-        self.outputs.append((self.task.combine(self.network(x)[0]).detach(), y, numbers))
-
-    test_step = validation_step
-
-    def collect(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Outputs, targets and item numbers of the evaluation that just ended."""
-        output, y, numbers = (torch.cat(part) for part in zip(*self.outputs, strict=True))
-        self.outputs.clear()
-        return output, y, numbers
-
-    def on_validation_epoch_start(self) -> None:
-        self.outputs.clear()
-        _reseed(self.network, self.run.seed, _EVALUATION)
-
-    on_test_epoch_start = on_validation_epoch_start
-
-    def on_validation_epoch_end(self) -> None:
-        output, y, _ = self.collect()
-        loss = self.task.loss(output, y).item()
-        score = self.task.metrics(self.task.predict(output), y)[self.task.score_name].value
-        if (score, -loss) > (self.best["score"], -self.best["loss"]):
-            weights = {key: value.clone() for key, value in self.network.state_dict().items()}
-            self.best = {"score": score, "loss": loss, "epoch": self.current_epoch, "weights": weights}
-        self.history.append(
-            {
-                "epoch": self.current_epoch,
-                "train_loss": torch.stack(self.train_losses).mean().item(),
-                "validation_loss": loss,
-                f"validation_{self.task.score_name}": score,
-            }
-        )
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["ipnet"] = {"history": self.history, "best": self.best, "config": self.run.model_dump_json()}
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        self.history, self.best = checkpoint["ipnet"]["history"], checkpoint["ipnet"]["best"]
-
-    def configure_optimizers(self) -> Any:
-        training = self.run.training
-        parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
-        groups = [
-            {"params": [p for p in parameters if p.dim() > 1], "weight_decay": training.weight_decay},
-            {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
-        ]
-        optimizer = torch.optim.AdamW(groups, lr=training.learning_rate)
-        total = int(self.trainer.estimated_stepping_batches)
-        warm = max(1, round(training.warmup * total))
-
-        def factor(step: int) -> float:
-            return (
-                (step + 1) / warm
-                if step < warm
-                else 0.5 * (1 + math.cos(math.pi * (step - warm) / (total - warm)))
-            )
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
 
 class _AtomicIO(TorchCheckpointIO):
@@ -235,7 +81,10 @@ def _checkpoint_of(run: Run, folder: Path) -> str | None:
     path = folder / _LAST
     if not path.exists():
         return None
-    stored = torch.load(path, weights_only=True)["ipnet"]["config"]
+    try:
+        stored = torch.load(path, weights_only=True)["ipnet"]["config"]
+    except Exception as error:
+        raise IPNetError(f"checkpoint '{path}' is damaged; remove it and the run starts again.") from error
     if stored != run.model_dump_json():
         raise IPNetError(
             f"'{path}' must be a checkpoint of this very configuration; it is one of another: choose another "
@@ -266,7 +115,7 @@ def execute(run: Run, folder: Path, report: Report = lambda _fraction, _note: No
     task = build_task(run.task, run.data)
     network = build_network(run, task.shape[1:], len(task.outputs))
     checkpoint = _checkpoint_of(run, folder)
-    started, trainee = time.perf_counter(), _Trainee(network, task, run)
+    started, trainee = time.perf_counter(), Trainee(network, task, run)
     threads = torch.get_num_threads()
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         torch.set_num_threads(run.training.threads)
@@ -275,7 +124,7 @@ def execute(run: Run, folder: Path, report: Report = lambda _fraction, _note: No
             trained = time.perf_counter() - started
             network.load_state_dict(trainee.best["weights"])
             items = task.items("test")
-            trainer.test(trainee, _loader(items, run.training.batch_size), verbose=False)
+            trainer.test(trainee, loader(items, run.training.batch_size), verbose=False)
         finally:
             torch.set_num_threads(threads)
     result = _result(trainee, items, trained, resumed=checkpoint is not None)
@@ -287,7 +136,7 @@ def execute(run: Run, folder: Path, report: Report = lambda _fraction, _note: No
     return result
 
 
-def _fit(trainee: _Trainee, folder: Path, checkpoint: str | None, report: Report) -> lightning.Trainer:
+def _fit(trainee: Trainee, folder: Path, checkpoint: str | None, report: Report) -> lightning.Trainer:
     training = trainee.run.training
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning.*")
@@ -311,8 +160,8 @@ def _fit(trainee: _Trainee, folder: Path, checkpoint: str | None, report: Report
     train, validation = trainee.task.items("train"), trainee.task.items("validation")
     trainer.fit(
         trainee,
-        _loader(train, training.batch_size, _Shuffled(len(train), trainee.run.seed)),
-        _loader(validation, training.batch_size),
+        loader(train, training.batch_size, Shuffled(len(train), trainee.run.seed)),
+        loader(validation, training.batch_size),
         ckpt_path=checkpoint,
     )
     if len(trainee.history) < training.epochs:
@@ -320,7 +169,7 @@ def _fit(trainee: _Trainee, folder: Path, checkpoint: str | None, report: Report
     return trainer
 
 
-def _result(trainee: _Trainee, items: Items, seconds: float, *, resumed: bool) -> Result:
+def _result(trainee: Trainee, items: Items, seconds: float, *, resumed: bool) -> Result:
     run, task, network = trainee.run, trainee.task, trainee.network
     output, y, numbers = trainee.collect()
     predicted = task.predict(output)
@@ -367,7 +216,7 @@ def _result(trainee: _Trainee, items: Items, seconds: float, *, resumed: bool) -
     )
 
 
-def _write_trace(trainee: _Trainee, path: Path) -> None:
+def _write_trace(trainee: Trainee, path: Path) -> None:
     """Keep what the frontier's memory went through over the first validation clip: the report's picture."""
     if "frontier" not in trainee.network.memories:
         return
@@ -387,14 +236,3 @@ def _write_trace(trainee: _Trainee, path: Path) -> None:
             np.savez_compressed(file, allow_pickle=False, **arrays)
 
     write_atomically(path, write)
-
-
-def predictions_of(results: Sequence[Result]) -> dict[tuple[int, str], bool]:
-    """Whether each (seed, item) was predicted right, over several runs: what paired tests compare."""
-    return {
-        (result.seed, item): truth == predicted
-        for result in results
-        for item, truth, predicted in zip(
-            result.predictions["item"], result.predictions["truth"], result.predictions["predicted"], strict=True
-        )
-    }

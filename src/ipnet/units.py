@@ -64,15 +64,16 @@ def parse_unit(symbol: str) -> Unit:
         >>> parse_unit("ohm um2").dimension
         (4, 1, -3, -2, 0)
     """
+    known = "write SI symbols with a prefix, such as 'ns', 'kohm', 'K/W', '%/K', or '1' for none"
+    if symbol.count("/") > 1 or not all(side.strip() for side in symbol.split("/")):
+        raise IPNetError(f"unknown unit '{symbol}'; {known}.")
     factor, powers = 1.0, [0, 0, 0, 0, 0]
     for sign, side in zip((1, -1), symbol.split("/"), strict=False):
         for token in side.split():
             match = _TOKEN.match(token)
             atom = _atom(match["symbol"]) if match else None
-            if match is None or atom is None or symbol.count("/") > 1:
-                raise IPNetError(
-                    f"unknown unit '{symbol}'; write SI symbols with a prefix, such as 'ns', 'kohm', 'K/W', '%/K'."
-                )
+            if match is None or atom is None:
+                raise IPNetError(f"unknown unit '{symbol}'; {known}.")
             power = sign * int(match["power"] or 1)
             factor *= atom[0] ** power
             powers = [p + power * d for p, d in zip(powers, atom[1], strict=True)]

@@ -53,11 +53,12 @@ class Intrinsic(Memory):
         return y, state
 
     def report(self) -> dict[str, Any]:
-        """Card, clock period and memory horizon in frames (one frame is one clock cycle)."""
+        """Card values in SI, clock period and memory horizon in frames (one frame is one clock cycle)."""
         device = self.neuron.device
         period = getattr(device.card.clock, "t_cycle", None)
         return {
             "card": device.card.name,
+            "parameters": device.card.parameters.model_dump(),
             "clock": device.card.clock.model_dump(),
             "clock_period": format_si(period, "s") if period else None,
             "clock_period_s": period,

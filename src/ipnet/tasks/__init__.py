@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, Self
 
-import torch
 from torch import Tensor
 
 from ipnet.data import Split

@@ -77,8 +77,6 @@ class Recognition(Task):
         swap_polarity: bool = False,
         label_smoothing: float = 0.0,
     ) -> None:
-        if by not in ("time", "count"):
-            raise IPNetError(f"frames are cut by 'time' or by 'count'; got '{by}'.")
         if size is not None and len(size) != 2:
             raise IPNetError(f"size must be [H, W]; got {list(size)}.")
         self.data_name = str(data["name"])

@@ -1,0 +1,177 @@
+"""What Lightning trains: a network on a task, with all randomness a function of (seed, epoch)."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import lightning
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from ipnet.config import Run
+from ipnet.network import Network
+from ipnet.neuron import Neuron
+from ipnet.tasks import Items, Task
+
+_EVALUATION = 2**31  # the "epoch" whose random numbers are used to evaluate
+
+
+def _seed(*parts: int) -> int:
+    """One seed from several numbers, the same on every machine."""
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])
+
+
+def _reseed(network: torch.nn.Module, *parts: int) -> None:
+    """Restart all random draws of a network, so that an epoch does not depend on how often it was resumed."""
+    torch.manual_seed(_seed(*parts))
+    for i, module in enumerate(network.modules()):
+        if isinstance(module, Neuron):
+            module.generator.manual_seed(_seed(*parts, i))
+
+
+class _Numbers(Dataset[Any]):
+    """A dataset that fetches whole batches of `Items`."""
+
+    def __init__(self, items: Items) -> None:
+        self.items = items
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, number: int) -> Any:
+        return self.__getitems__([number])
+
+    def __getitems__(self, numbers: list[int]) -> tuple[Tensor, Tensor, Tensor]:
+        return (*self.items.batch(numbers), torch.as_tensor(numbers))
+
+
+class Shuffled(Sampler[int]):
+    """A permutation that is a function of (seed, epoch) alone."""
+
+    def __init__(self, count: int, seed: int) -> None:
+        self.count, self.seed, self.epoch = count, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning before each epoch, also after a resume."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __iter__(self) -> Iterator[int]:
+        order = np.random.default_rng(_seed(self.seed, self.epoch)).permutation(self.count)
+        return iter(order.tolist())
+
+
+def loader(items: Items, batch_size: int, sampler: Sampler[int] | None = None) -> DataLoader[Any]:
+    """Batches (x [T, B, C, H, W], y [B], numbers [B]) of a split."""
+    return DataLoader(_Numbers(items), batch_size, sampler=sampler, collate_fn=lambda batch: batch)
+
+
+def shift_clips(x: Tensor, reach: int, generator: torch.Generator) -> Tensor:
+    """Translate each clip of a batch [T, B, C, H, W] by up to `reach` pixels, zeros coming in at the border."""
+    if not reach:
+        return x
+    height, width = x.shape[-2:]
+    padded = torch.nn.functional.pad(x, [reach] * 4)
+    offsets = torch.randint(0, 2 * reach + 1, (x.shape[1], 2), generator=generator).tolist()
+    clips = [
+        clip[..., top : top + height, left : left + width]
+        for clip, (top, left) in zip(padded.unbind(1), offsets, strict=True)
+    ]
+    return torch.stack(clips, 1)
+
+
+class Trainee(lightning.LightningModule):
+    """A network on a task; remembers the weights that did best on the validation split."""
+
+    def __init__(self, network: Network, task: Task, run: Run) -> None:
+        super().__init__()
+        self.network, self.task, self.run = network, task, run
+        self.train_losses: list[Tensor] = []
+        self.outputs: list[tuple[Tensor, Tensor, Tensor]] = []
+        self.history: list[dict[str, float]] = []
+        self.best: dict[str, Any] = {"score": -math.inf, "loss": math.inf, "epoch": -1, "weights": {}}
+
+    def on_train_epoch_start(self) -> None:
+        """Restart all random draws: an epoch does not depend on the ones before it."""
+        _reseed(self.network, self.run.seed, self.current_epoch)
+        self.train_losses.clear()
+
+    def training_step(self, batch: tuple[Tensor, Tensor, Tensor], number: int) -> Tensor:
+        """The loss of one shifted batch."""
+        x, y, _ = batch
+        generator = torch.Generator().manual_seed(_seed(self.run.seed, self.current_epoch, number))
+        outputs, _ = self.network(shift_clips(x, self.run.training.shift, generator))
+        loss = self.task.loss(self.task.combine(outputs), y)
+        self.train_losses.append(loss.detach())
+        return loss
+
+    def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], number: int) -> None:  # noqa: ARG002
+        """Keep the combined outputs of one batch."""
+        x, y, numbers = batch
+        self.outputs.append((self.task.combine(self.network(x)[0]).detach(), y, numbers))
+
+    test_step = validation_step
+
+    def collect(self) -> tuple[Tensor, Tensor, Tensor]:
+        """Outputs, targets and item numbers of the evaluation that just ended."""
+        output, y, numbers = (torch.cat(part) for part in zip(*self.outputs, strict=True))
+        self.outputs.clear()
+        return output, y, numbers
+
+    def on_validation_epoch_start(self) -> None:
+        """Every evaluation uses the same random draws."""
+        self.outputs.clear()
+        _reseed(self.network, self.run.seed, _EVALUATION)
+
+    on_test_epoch_start = on_validation_epoch_start
+
+    def on_validation_epoch_end(self) -> None:
+        """Score the epoch; keep the weights if they beat all before (by score, then by loss)."""
+        output, y, _ = self.collect()
+        loss = self.task.loss(output, y).item()
+        score = self.task.metrics(self.task.predict(output), y)[self.task.score_name].value
+        if (score, -loss) > (self.best["score"], -self.best["loss"]):
+            weights = {key: value.clone() for key, value in self.network.state_dict().items()}
+            self.best = {"score": score, "loss": loss, "epoch": self.current_epoch, "weights": weights}
+        self.history.append(
+            {
+                "epoch": self.current_epoch,
+                "train_loss": torch.stack(self.train_losses).mean().item(),
+                "validation_loss": loss,
+                f"validation_{self.task.score_name}": score,
+            }
+        )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what Lightning does not know of."""
+        checkpoint["ipnet"] = {"history": self.history, "best": self.best, "config": self.run.model_dump_json()}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take it back."""
+        self.history, self.best = checkpoint["ipnet"]["history"], checkpoint["ipnet"]["best"]
+
+    def configure_optimizers(self) -> Any:
+        """AdamW, weight decay on matrices and kernels only; linear warm-up, cosine decay to zero."""
+        training = self.run.training
+        parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
+        groups = [
+            {"params": [p for p in parameters if p.dim() > 1], "weight_decay": training.weight_decay},
+            {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+        ]
+        optimizer = torch.optim.AdamW(groups, lr=training.learning_rate)
+        total = int(self.trainer.estimated_stepping_batches)
+        warm = max(1, round(training.warmup * total))
+
+        def factor(step: int) -> float:
+            return (
+                (step + 1) / warm
+                if step < warm
+                else 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total - warm)))
+            )
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
