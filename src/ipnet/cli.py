@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Optional
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -25,7 +25,7 @@ app.add_typer(devices, name="devices", help="Device cards: every value with its 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a table for people.")]
 Runs = Annotated[Path, typer.Option("--output", "-o", help="Folder that holds the studies.")]
 Set = Annotated[
-    Optional[list[str]],  # noqa: UP045 - typer reads the annotation at run time
+    list[str] | None,
     typer.Option("--set", help="Change a value: key=value, such as training.epochs=3. Repeatable."),
 ]
 
@@ -112,10 +112,6 @@ def _execute(runs: "list[tuple[Run, Path]]", bars: _Bars) -> "list[Result]":
     from ipnet.train import execute
 
     return [execute(run, place, bars.run(run, i, len(runs))) for i, (run, place) in enumerate(runs)]
-
-
-def _percent(share: Any) -> str:
-    return f"{100 * share.value:.1f} % ({100 * share.low:.1f} to {100 * share.high:.1f}, n = {share.n})"
 
 
 def _comparison(results: "list[Result]") -> "Table":
@@ -219,7 +215,7 @@ def study(
 @app.command()
 def report(
     runs: Annotated[Path, typer.Argument(help="Folder of results: one study or several.")],
-    output: Annotated[Optional[Path], typer.Option("--output", "-o", help="HTML file to write.")] = None,  # noqa: UP045
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="HTML file to write.")] = None,
 ) -> None:
     """Write one self-contained HTML page about the results of a folder."""
     from ipnet.report import write_report
@@ -229,25 +225,33 @@ def report(
 
 @app.command()
 def claims(
-    runs: Annotated[Optional[list[Path]], typer.Argument(help="Folders of results; default: runs.")] = None,  # noqa: UP045
+    runs: Annotated[
+        list[Path] | None, typer.Argument(help="Folders of results; default: runs and what is shipped.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """The ledger: every claim of arXiv:2512.15829, what was found, on which data, and the verdict."""
     from ipnet.claims import ledger
     from ipnet.results import read_results
 
-    found = [result for folder in runs or _evidence() for result in read_results(folder)]
+    found = [result for folder in runs for result in read_results(folder)] if runs else _evidence()
     rows = ledger(found)
     if as_json:
         _print_json([row.model_dump() for row in rows])
         return
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(title="Claims of arXiv:2512.15829", show_lines=True)
     for name in ("claim", "published", "ours", "data", "verdict", "why"):
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(row.id, row.published, row.ours, row.data, row.verdict, row.reason)
+        spread = f"\n[{100 * row.interval[0]:.1f}, {100 * row.interval[1]:.1f}] %" if row.interval else ""
+        count = f"\nn = {row.n}, {row.seeds} seeds" if row.n else ""
+        kind = "" if row.real is None else "\n(real)" if row.real else "\n(SIMULATED)"
+        table.add_row(
+            row.id, row.published, escape(row.ours + spread + count), row.data + kind, row.verdict, row.reason
+        )
     _show(table)
 
 
@@ -300,10 +304,17 @@ def show_device(
     typer.echo(f"memory: {device.memory_cycles():.2f} clock cycles to 1/e")
 
 
-def _evidence() -> list[Path]:
-    """Where results lie when nobody says: the user's runs, and the committed results of a checkout."""
-    committed = Path(__file__).parents[2] / "docs" / "results"
-    return [folder for folder in (Path("runs"), committed) if any(folder.rglob("result.json"))]
+def _evidence() -> "list[Result]":
+    """The results in ``runs``, and of every study that is not among them those that come with the package."""
+    from ipnet.results import RESULT_FILE, read_results
+
+    package = Path(__file__).parent
+    found: list[Result] = []
+    for folder in (Path("runs"), package / "evidence", package.parents[1] / "docs" / "results"):
+        if any(folder.rglob(RESULT_FILE)):
+            known = {result.config["study"] for result in found}
+            found += [result for result in read_results(folder) if result.config["study"] not in known]
+    return found
 
 
 def main() -> None:
