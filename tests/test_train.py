@@ -2,26 +2,48 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 
-from ipnet.config import Study, read_config
+from ipnet.config import Study, Training, read_config
 from ipnet.train import execute
-from ipnet.trainee import shift_clips
+from ipnet.trainee import jitter_clips
 from tiny import write_tiny_study
 
 
-def test_shift_moves_a_whole_clip_and_fills_with_silence() -> None:
-    x = torch.zeros(3, 2, 1, 5, 7)
-    x[:, :, :, 2, 3] = torch.arange(1.0, 4.0)[:, None, None]
-    shifted = shift_clips(x, 1, torch.Generator().manual_seed(3))
+def test_a_shifted_clip_moves_as_a_whole_by_whole_pixels() -> None:
+    x = torch.zeros(3, 8, 1, 9, 11)
+    x[:, :, :, 4, 5] = torch.arange(1.0, 4.0)[:, None, None]
+    training = Training(shift=2, rotate=0, zoom=0)
+    shifted = jitter_clips(x, training, torch.Generator().manual_seed(3))
     assert shifted.shape == x.shape
+    seen = set()
     for clip in shifted.unbind(1):
-        places = {tuple(place.tolist()) for place in (clip[:, 0] > 0).nonzero()[:, 1:]}
+        places = {tuple(place.tolist()) for place in (clip[:, 0] > 0.5).nonzero()[:, 1:]}
         assert len(places) == 1
-        assert clip.sum() == 6
-    large = shift_clips(torch.ones(2, 3, 1, 4, 4), 2, torch.Generator().manual_seed(1))
-    assert large.sum() < 2 * 3 * 16
-    assert shift_clips(x, 0, torch.Generator()) is x
+        assert clip.sum().item() == pytest.approx(6, abs=1e-4)
+        seen |= places
+    assert len(seen) > 3
+    assert all(abs(y - 4) <= 2 and abs(x - 5) <= 2 for y, x in seen)
+
+
+def test_a_turned_clip_keeps_its_shape_on_frames_that_are_not_square() -> None:
+    x = torch.zeros(1, 50, 1, 21, 41)
+    x[:, :, :, 10, 30:32] = 1.0  # 10.5 pixels right of the middle
+    turned = jitter_clips(x, Training(shift=0, rotate=90, zoom=0), torch.Generator().manual_seed(0))
+    rows, columns = torch.meshgrid(torch.arange(21.0), torch.arange(41.0), indexing="ij")
+    mass = turned[0, :, 0]
+    weight = mass.sum((1, 2)).clamp(min=1e-6)
+    y, x_ = (mass * rows).sum((1, 2)) / weight - 10, (mass * columns).sum((1, 2)) / weight - 20
+    whole = weight > 1.9  # not cut off at the border
+    assert whole.sum() > 10
+    assert torch.allclose(torch.hypot(x_, y)[whole], torch.full((int(whole.sum()),), 10.5), atol=0.3)
+    assert y[whole].abs().max() > 3
+
+
+def test_no_jitter_is_no_change() -> None:
+    x = torch.rand(2, 3, 1, 4, 5)
+    assert jitter_clips(x, Training(shift=0, rotate=0, zoom=0), torch.Generator()) is x
 
 
 def test_a_run_is_a_function_of_its_configuration(tmp_path: Path) -> None:

@@ -41,9 +41,10 @@ class Backbone(_Table):
 class Training(_Table):
     """The budget and the optimiser, the same for every contender of a study.
 
-    AdamW with linear warm-up over `warmup` of the steps and cosine decay to zero. `shift` is the largest
-    random translation of a training clip [pixels of the frames]. `threads` is part of the configuration
-    because sums in another order round differently.
+    AdamW with linear warm-up over `warmup` of the steps and cosine decay to zero; the weights kept are those of
+    the lowest validation loss. Each training clip is moved as a whole by a random amount: at most `shift`
+    pixels, `rotate` degrees, and a `zoom` of 1 +- that share. `threads` is part of the configuration because
+    sums in another order round differently.
     """
 
     epochs: int = Field(20, ge=1)
@@ -53,6 +54,8 @@ class Training(_Table):
     warmup: float = Field(0.1, ge=0, lt=1)
     clip_norm: float = Field(1.0, gt=0)
     shift: int = Field(2, ge=0)
+    rotate: float = Field(10.0, ge=0, le=180)
+    zoom: float = Field(0.1, ge=0, lt=1)
     threads: int = Field(2, ge=1)
 
 

@@ -8,9 +8,10 @@ import lightning
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ipnet.config import Run
+from ipnet.config import Run, Training
 from ipnet.network import Network
 from ipnet.neuron import Neuron
 from ipnet.tasks import Items, Task
@@ -70,18 +71,30 @@ def loader(items: Items, batch_size: int, sampler: Sampler[int] | None = None) -
     return DataLoader(_Numbers(items), batch_size, sampler=sampler, collate_fn=lambda batch: batch)
 
 
-def shift_clips(x: Tensor, reach: int, generator: torch.Generator) -> Tensor:
-    """Translate each clip of a batch [T, B, C, H, W] by up to `reach` pixels, zeros coming in at the border."""
-    if not reach:
+def jitter_clips(x: Tensor, training: Training, generator: torch.Generator) -> Tensor:
+    """Turn, zoom and shift each clip of a batch as a whole, a random amount for each.
+
+    Args:
+        x: frames [T, B, C, H, W].
+        training: `rotate` [degrees], `zoom` [share] and `shift` [pixels] are the largest amounts.
+        generator: source of randomness.
+
+    Returns:
+        Frames of the same shape, interpolated bilinearly, silence coming in at the border.
+    """
+    if not (training.rotate or training.zoom or training.shift):
         return x
-    height, width = x.shape[-2:]
-    padded = torch.nn.functional.pad(x, [reach] * 4)
-    offsets = torch.randint(0, 2 * reach + 1, (x.shape[1], 2), generator=generator).tolist()
-    clips = [
-        clip[..., top : top + height, left : left + width]
-        for clip, (top, left) in zip(padded.unbind(1), offsets, strict=True)
-    ]
-    return torch.stack(clips, 1)
+    steps, count, channels, height, width = x.shape
+    turn, zoom, down, right = (2 * torch.rand(4, count, generator=generator) - 1).unbind(0)
+    angle, scale = turn * math.radians(training.rotate), 1 + zoom * training.zoom
+    # affine_grid works in halves of the frame: a turn in pixels needs the ratio of the sides.
+    cos, sin, ratio = scale * angle.cos(), scale * angle.sin(), height / width
+    offset = 2 * (training.shift * right).round() / width, 2 * (training.shift * down).round() / height
+    rows = torch.stack([cos, -sin * ratio, offset[0]], 1), torch.stack([sin / ratio, cos, offset[1]], 1)
+    shape = [count, steps * channels, height, width]
+    grid = F.affine_grid(torch.stack(rows, 1), shape, align_corners=False)
+    moved = F.grid_sample(x.transpose(0, 1).reshape(shape), grid, align_corners=False)
+    return moved.view(count, steps, channels, height, width).transpose(0, 1)
 
 
 class Trainee(lightning.LightningModule):
@@ -93,7 +106,7 @@ class Trainee(lightning.LightningModule):
         self.train_losses: list[Tensor] = []
         self.outputs: list[tuple[Tensor, Tensor, Tensor]] = []
         self.history: list[dict[str, float]] = []
-        self.best: dict[str, Any] = {"score": -math.inf, "loss": math.inf, "epoch": -1, "weights": {}}
+        self.best: dict[str, Any] = {"loss": math.inf, "score": 0.0, "epoch": -1, "weights": {}}
 
     def on_train_epoch_start(self) -> None:
         """Restart all random draws: an epoch does not depend on the ones before it."""
@@ -101,10 +114,10 @@ class Trainee(lightning.LightningModule):
         self.train_losses.clear()
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], number: int) -> Tensor:
-        """The loss of one shifted batch."""
+        """The loss of one batch of jittered clips."""
         x, y, _ = batch
         generator = torch.Generator().manual_seed(_seed(self.run.seed, self.current_epoch, number))
-        outputs, _ = self.network(shift_clips(x, self.run.training.shift, generator))
+        outputs, _ = self.network(jitter_clips(x, self.run.training, generator))
         loss = self.task.loss(self.task.combine(outputs), y)
         self.train_losses.append(loss.detach())
         return loss
@@ -130,11 +143,11 @@ class Trainee(lightning.LightningModule):
     on_test_epoch_start = on_validation_epoch_start
 
     def on_validation_epoch_end(self) -> None:
-        """Score the epoch; keep the weights if they beat all before (by score, then by loss)."""
+        """Score the epoch; keep the weights if no loss before was as low."""
         output, y, _ = self.collect()
         loss = self.task.loss(output, y).item()
         score = self.task.metrics(self.task.predict(output), y)[self.task.score_name].value
-        if (score, -loss) > (self.best["score"], -self.best["loss"]):
+        if loss < self.best["loss"]:
             weights = {key: value.clone() for key, value in self.network.state_dict().items()}
             self.best = {"score": score, "loss": loss, "epoch": self.current_epoch, "weights": weights}
         self.history.append(
