@@ -51,8 +51,8 @@ class Entry(BaseModel):
     def _has_one_origin(self) -> Self:
         if bool(self.source) == bool(self.assumed):
             raise ValueError("a value must name a 'source' or say 'assumed' and why (one of the two)")
-        if self.range and not self.range[0] <= self.value <= self.range[1]:
-            raise ValueError(f"the range to sweep must hold the value; got {self.value:g} outside {self.range}")
+        if self.range and self.range[0] >= self.range[1]:
+            raise ValueError(f"the range to sweep must be [low, high]; got {list(self.range)}")
         return self
 
 

@@ -115,7 +115,8 @@ def _execute(runs: "list[tuple[Run, Path]]", bars: _Bars) -> "list[Result]":
 
 
 def _comparison(results: "list[Result]") -> "Table":
-    """The table of a study for people."""
+    """The table of a study for people, 80 columns wide."""
+    from rich import box
     from rich.table import Table
 
     from ipnet.comparison import compare
@@ -123,30 +124,22 @@ def _comparison(results: "list[Result]") -> "Table":
     first = results[0]
     kind = "real" if first.data["real"] else "SIMULATED"
     table = Table(
-        title=f"{first.config['title'] or first.config['study']}\n{first.data['name']} ({kind} data), test split"
+        title=f"{first.config['title'] or first.config['study']}\n{first.data['name']}: {kind} data, test split",
+        caption="95 % intervals; class: direction ignored; MACs: one clip; s: to train",
+        box=box.SIMPLE_HEAD,
+        padding=0,
     )
-    for name in (
-        "contender",
-        "accuracy, mean [95 % interval]",
-        "n",
-        "seeds",
-        "classes right",
-        "parameters",
-        "MACs/clip",
-        "train",
-    ):
-        table.add_column(name, justify="left" if name == "contender" else "right")
+    for name in ("contender", "accuracy, %", "n x seeds", "class, %", "weights", "MACs", "s"):
+        table.add_column(name, justify="left" if name == "contender" else "right", no_wrap=True)
     for line in compare(results):
-        interval = f" [{100 * line.low:.1f}, {100 * line.high:.1f}]"
         table.add_row(
             line.contender,
-            f"{100 * line.accuracy:.1f} %{interval}",
-            str(line.n),
-            str(line.seeds),
-            f"{100 * line.class_accuracy:.1f} %" if line.class_accuracy is not None else "",
+            f"{100 * line.accuracy:.1f} [{100 * line.low:.1f}, {100 * line.high:.1f}]",
+            f"{line.n} x {line.seeds}",
+            f"{100 * line.class_accuracy:.1f}" if line.class_accuracy is not None else "",
             f"{line.parameters:,}",
             f"{line.macs_per_clip / 1e6:.1f} M",
-            f"{line.train_seconds:.0f} s",
+            f"{line.train_seconds:.0f}",
         )
     return table
 

@@ -65,9 +65,9 @@ class Subject:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> "Subject":
-        """A random person; shirt and skin always differ from the wall."""
-        wall = rng.uniform(0.25, 0.7)
-        contrast = rng.uniform(0.45, 1.2, 2) * rng.choice((-1, 1), 2)
+        """A random person; the shirt differs from the wall either way, skin is always the brighter of the two."""
+        wall = rng.uniform(0.2, 0.5)
+        contrast = rng.uniform(0.45, 1.2, 2) * (rng.choice((-1, 1)), 1)
         shirt, skin = np.clip(wall * np.exp(contrast), 0.06, 0.95)
         stripes = rng.random() < 0.5
         return cls(

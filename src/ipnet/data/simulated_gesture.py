@@ -19,7 +19,7 @@ from ipnet.errors import IPNetError
 from ipnet.events import EVENT, Events
 from ipnet.pixel import DVSPixel, simulate_events
 
-_GENERATOR = 1  # raise it when a clip changes: it is part of the fingerprint
+_GENERATOR = 2  # raise it when a clip changes: it is part of the fingerprint
 # Before a clip the person moves for 3.6 s, shown 15 times faster, and the events of this are cut off: pixels that
 # were just reset would fire more than others and give away which end of a clip is its beginning.
 _WARM_UP, _HASTE = 900, 15  # frames
@@ -43,10 +43,11 @@ class SimulatedGesture(EventSet):
     * clap, wave, drum and strum have one fast and one slow half: the fast one (hands together, outward swing,
       strike, down-strum) takes 22 to 34 % of a repetition, drawn per subject;
     * a circling arm falls faster than it rises (Kepler's equation, eccentricity 0.3 to 0.5, drawn per subject);
-      only this tells a reversed clockwise circle from a counter-clockwise one, apart from polarity: an edge that
-      is played backwards keeps its polarity and so moves against it;
+      this and the polarity of edges tell a reversed clockwise circle from a counter-clockwise one;
     * the arms roll forwards, so that the hand in front falls, with the same eccentricity;
-    * "other gestures" darts to random places and returns slowly.
+    * "other gestures" darts to random places and returns slowly;
+    * skin is brighter than the wall, so that a moving hand has brighter events ahead and darker ones behind, and
+      in reverse the other way round: polarity is kept. Shirts and sleeves are brighter or darker.
 
     Single frames show none of this: a reversed clip has the frames of the original. All numbers are `assumed`; a
     result on this set says nothing about accuracy on recorded people.
