@@ -1,6 +1,5 @@
 """Device cards: TOML files in which every value has a unit and a source, or says that it is assumed."""
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Annotated, Any, Generic, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from ipnet.config import find_file, read_toml
 from ipnet.errors import IPNetError, invalid_config, unknown_name
 from ipnet.units import format_si, to_si
 
@@ -127,18 +127,8 @@ def read_card_file(name_or_path: str | Path) -> CardFile:
     Raises:
         IPNetError: no such card; damaged TOML; a value without unit or source.
     """
-    text = str(name_or_path)
-    path = Path(text) if text.endswith(".toml") else shipped_cards().get(text)
-    if path is None:
-        raise unknown_name("card", text, shipped_cards())
-    try:
-        content = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise IPNetError(
-            f"card '{path}' cannot be read ({error.strerror}); give the path of a TOML file."
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise IPNetError(f"card '{path}' is not valid TOML: {error}.") from error
+    path = find_file(name_or_path, shipped_cards(), "card")
+    content = read_toml(path, "card")
     try:
         return CardFile.model_validate(content)
     except ValidationError as error:

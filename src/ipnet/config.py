@@ -140,6 +140,34 @@ def shipped_configs() -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
 
 
+def find_file(name_or_path: str | Path, shipped: dict[str, Path], kind: str) -> Path:
+    """A TOML file by its path, or a shipped one by its name.
+
+    Raises:
+        IPNetError: a name that is not among the shipped ones.
+    """
+    text = str(name_or_path)
+    if text.endswith(".toml"):
+        return Path(text)
+    if text not in shipped:
+        raise unknown_name(kind, text, shipped)
+    return shipped[text]
+
+
+def read_toml(path: Path, kind: str) -> dict[str, Any]:
+    """The content of a TOML file; `kind` says what it should be, for messages.
+
+    Raises:
+        IPNetError: the file cannot be read, or is not TOML.
+    """
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise IPNetError(f"{kind} '{path}' cannot be read ({error.strerror}); check the path.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise IPNetError(f"{kind} '{path}' is not valid TOML: {error}.") from error
+
+
 def read_config(model: type[M], source: str | Path, settings: Iterable[str] = ()) -> M:
     """Read a shipped configuration by name or any TOML file by path, change it by ``key=value``, check it.
 
@@ -151,16 +179,8 @@ def read_config(model: type[M], source: str | Path, settings: Iterable[str] = ()
     Raises:
         IPNetError: no such file, damaged TOML, an unknown key, or a value that breaks a rule.
     """
-    text = str(source)
-    path = Path(text) if text.endswith(".toml") else shipped_configs().get(text)
-    if path is None:
-        raise unknown_name("configuration", text, shipped_configs())
-    try:
-        content = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise IPNetError(f"configuration '{path}' cannot be read ({error.strerror}); check the path.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise IPNetError(f"configuration '{path}' is not valid TOML: {error}.") from error
+    path = find_file(source, shipped_configs(), "configuration")
+    content = read_toml(path, "configuration")
     for setting in settings:
         _apply(content, setting)
     try:

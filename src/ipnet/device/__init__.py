@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from ipnet.cards import Card, Values, make_card, read_card_file, shipped_cards
+from ipnet.errors import IPNetError
 from ipnet.registry import Registry
+from ipnet.units import format_si
 
 State = tuple[Tensor, ...]
 Emit = Callable[[Tensor], Tensor]
@@ -75,6 +77,19 @@ class Device(nn.Module, abc.ABC):
         Returns:
             What was emitted, in [0, 1], and the state at the start of the next cycle.
         """
+
+    def check_activated(self, key: str) -> None:
+        """Refuse a pulse too short for thermally activated switching, the only regime of `physics.log_hazard`.
+
+        Raises:
+            IPNetError: the clock value `key` is below 10 tau_0.
+        """
+        width, tau_0 = getattr(self.card.clock, key), self.card.parameters.tau_0
+        if width < 10 * tau_0 * (1 - 1e-9):
+            raise IPNetError(
+                f"card '{self.card.name}': {key} must be at least 10 tau_0 (thermally activated switching); got "
+                f"{format_si(width, 's')} with tau_0 = {format_si(tau_0, 's')}: lengthen {key}."
+            )
 
     def memory_cycles(self) -> float:
         """How many clock cycles the state needs to fall to 1/e; 0 without memory."""

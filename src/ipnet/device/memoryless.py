@@ -6,10 +6,8 @@ from torch import Tensor
 
 from ipnet.cards import Card, Values, quantity
 from ipnet.device import Device, Emit, State
-from ipnet.errors import IPNetError
 from ipnet.physics import log_hazard
 from ipnet.surrogate import cloglog
-from ipnet.units import format_si
 
 
 class MemorylessParameters(Values):
@@ -55,11 +53,7 @@ class Memoryless(Device):
     def __init__(self, card: Card[MemorylessParameters, MemorylessClock]) -> None:
         super().__init__(card)
         self.b = int(card.parameters.exponent)
-        if card.clock.t_pulse < 10 * card.parameters.tau_0 * (1 - 1e-9):
-            raise IPNetError(
-                f"card '{card.name}': t_pulse must be at least 10 tau_0 (thermally activated switching); got "
-                f"{format_si(card.clock.t_pulse, 's')}: lengthen t_pulse."
-            )
+        self.check_activated("t_pulse")
 
     def cycle(self, V: Tensor, state: State, emit: Emit) -> tuple[Tensor, State]:
         """One clock cycle: the pulse switches the junction with P(V); nothing is carried on."""
