@@ -261,13 +261,17 @@ def test_a_shipped_study_is_named_by_its_command() -> None:
 
 
 def test_leak_check_looks_at_memoryless_runs_only() -> None:
-    half = [i % 2 == 0 for i in range(200)]
+    # Of a recording and its reverse (item i and 100 + i) exactly one is right if both get the same answer.
+    half = [(i % 2 == 0) == (i < 100) for i in range(200)]
     blind = fabricate("none", half, reverse_time=True)
     seer = fabricate("none", right_but(200, *range(40)), seed=1, reverse_time=True)
+    # As often right, but by answering the two differently: half of the recordings right twice, half wrong twice.
+    lucky = fabricate("none", [i % 2 == 0 for i in range(200)], seed=2, reverse_time=True)
     others = [fabricate("lstm", half, reverse_time=True), fabricate("none", half, study="forward")]
-    checks = leak_check([blind, seer, *others])
-    assert [check.passed for check in checks] == [True, False]
+    checks = leak_check([blind, seer, lucky, *others])
+    assert [check.passed for check in checks] == [True, False, False]
     assert "do not give the direction away" in checks[0].sentence
+    assert "100 recordings told from their reverse" in checks[2].sentence
     assert "may give the direction away" in checks[1].sentence
 
 

@@ -72,6 +72,16 @@ def test_study_report_and_claims_tell_one_story(ipnet, tmp_path: Path) -> None: 
     assert rows["hil"]["verdict"] == "not attempted"
 
 
+def test_train_runs_one_run_of_a_study(ipnet, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    study = write_tiny_study(tmp_path, epochs=1)
+    code, out, _ = ipnet("train", study, "--set", "contender=none", "-o", tmp_path / "r", "--json")
+    assert code == 0
+    assert [result["config"]["contender"] for result in json.loads(out)] == ["none"]
+    code, _, err = ipnet("train", study, "-o", tmp_path / "r")
+    assert code == 2
+    assert "'contender' is missing" in err
+
+
 def test_train_runs_one_configuration(ipnet, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     text = (
         write_tiny_study(tmp_path)
@@ -151,6 +161,28 @@ class TestBadInput:
         assert code == 2
         assert is_one_sentence(err)
         assert "did you mean 'training.epochs'" in err
+
+    @pytest.mark.parametrize(
+        ("setting", "words"),
+        [
+            ("data.validation=abc", "'validation' must be a valid number; got 'abc'"),
+            ("data.validation=0", "validation must be a share between 0 and 1; got 0"),
+            ("task.size=32", "'size'"),
+            ('task.size=["a", 32]', "'size.0' must be a valid integer; got 'a'"),
+            ("task.steps=2.5", "'steps' must be a valid integer; got 2.5"),
+            ("task.reverse_time=no", "'reverse_time' must be a valid boolean; got 'no'"),
+            ("task.label_smoothing=2", "label_smoothing must be at least 0 and below 1; got 2"),
+            ("memory.intrinsic.devices=abc", "'devices' must be a valid integer; got 'abc'"),
+            ("memory.intrinsic.clock=3", "'clock' must be a valid dictionary; got 3"),
+            ("memory.intrinsic.clock.t_cyle=1e-6", "did you mean 't_cycle'"),
+            ("training.learning_rate=1e30", "the validation loss must be finite"),
+        ],
+    )
+    def test_wrong_option(self, ipnet, tmp_path: Path, setting: str, words: str) -> None:  # type: ignore[no-untyped-def]
+        code, _, err = ipnet("study", write_tiny_study(tmp_path), "--set", setting, "-o", tmp_path / "runs")
+        assert code == 2
+        assert is_one_sentence(err)
+        assert words in err
 
     def test_unwritable_output(self, ipnet, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
         (tmp_path / "file").write_text("", "utf-8")

@@ -1,5 +1,6 @@
 """Studies: a killed one ends like an uninterrupted one, what is done is skipped, nothing is lost."""
 
+import fcntl
 import json
 import os
 import signal
@@ -95,6 +96,39 @@ def test_a_result_of_another_configuration_is_never_overwritten(finished: tuple[
     with pytest.raises(IPNetError, match="another"):
         check_runs(changed.runs(), folder)
     assert len(read_results(folder)) == 2
+
+
+def test_a_result_of_other_data_is_never_taken_for_this_one(tmp_path: Path) -> None:
+    study = read_config(Study, write_tiny_study(tmp_path, contenders='["none"]', epochs=1))
+    ((run, place),) = check_runs(study.runs(), tmp_path / "runs")
+    execute(run, place)
+    clip = tmp_path / "clips" / "Train" / "4" / "00000.bin"
+    clip.write_bytes(clip.read_bytes()[:-5])
+    with pytest.raises(IPNetError, match="it is of other data"):
+        check_runs(study.runs(), tmp_path / "runs")
+
+
+def test_two_processes_never_work_on_one_run(tmp_path: Path) -> None:
+    study = read_config(Study, write_tiny_study(tmp_path, contenders='["none"]'))
+    place = tmp_path / "runs" / "tiny" / "none-seed0"
+    place.mkdir(parents=True)
+    with (place / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(IPNetError, match="one process at a time"):
+            execute(study.runs()[0], place)
+
+
+def test_an_interrupt_says_how_to_go_on(tmp_path: Path) -> None:
+    study = write_tiny_study(tmp_path, contenders='["lstm"]', epochs=500)
+    process = _start(study, tmp_path / "runs")
+    checkpoint = tmp_path / "runs" / "tiny" / "lstm-seed0" / "last.ckpt"
+    while process.poll() is None and not checkpoint.exists():
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert errors.endswith("interrupted; the same command goes on where it stopped.\n")
+    assert checkpoint.exists()
 
 
 def test_a_result_holds_what_a_reader_needs(finished: tuple[Study, Path]) -> None:

@@ -111,21 +111,28 @@ class _Bars:
 def _execute(runs: "list[tuple[Run, Path]]", bars: _Bars) -> "list[Result]":
     from ipnet.train import execute
 
-    return [execute(run, place, bars.run(run, i, len(runs))) for i, (run, place) in enumerate(runs)]
+    try:
+        return [execute(run, place, bars.run(run, i, len(runs))) for i, (run, place) in enumerate(runs)]
+    except KeyboardInterrupt:
+        typer.echo("interrupted; the same command goes on where it stopped.", err=True)
+        raise typer.Exit(130) from None
 
 
 def _comparison(results: "list[Result]") -> "Table":
     """The table of a study for people, 80 columns wide."""
     from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
     from ipnet.comparison import compare
 
     first = results[0]
     kind = "real" if first.data["real"] else "SIMULATED"
+    title = escape(first.config["title"] or first.config["study"])
     table = Table(
-        title=f"{first.config['title'] or first.config['study']}\n{first.data['name']}: {kind} data, test split",
-        caption="95 % intervals; class: direction ignored; MACs: one clip; s: to train",
+        title=f"{title}\n{first.data['name']}: {kind} data, test split",
+        caption="95 % intervals (clips and their reverses taken for independent with one seed)\n"
+        "class: direction ignored; MACs: one clip; s: to train",
         box=box.SIMPLE_HEAD,
         padding=0,
     )
@@ -179,7 +186,7 @@ def demo(output: Runs = Path("runs"), settings: Set = None, as_json: Json = Fals
 
 @app.command()
 def train(
-    config: Annotated[str, typer.Argument(help="TOML file of one run, or the name of a shipped one.")],
+    config: Annotated[str, typer.Argument(help="TOML file of one run, or a study with --set contender=...")],
     settings: Set = None,
     output: Runs = Path("runs"),
     as_json: Json = False,
@@ -209,11 +216,16 @@ def study(
 def report(
     runs: Annotated[Path, typer.Argument(help="Folder of results: one study or several.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="HTML file to write.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Write one self-contained HTML page about the results of a folder."""
     from ipnet.report import write_report
 
-    typer.echo(f"report: {write_report(runs, output or runs / 'report.html')}")
+    page = write_report(runs, output or runs / "report.html")
+    if as_json:
+        _print_json({"report": str(page)})
+    else:
+        typer.echo(f"report: {page}")
 
 
 @app.command()
@@ -243,7 +255,12 @@ def claims(
         count = f"\nn = {row.n}, {row.seeds} seeds" if row.n else ""
         kind = "" if row.real is None else "\n(real)" if row.real else "\n(SIMULATED)"
         table.add_row(
-            row.id, row.published, escape(row.ours + spread + count), row.data + kind, row.verdict, row.reason
+            row.id,
+            row.published,
+            escape(row.ours + spread + count),
+            row.data + kind,
+            row.verdict,
+            escape(row.reason),
         )
     _show(table)
 
@@ -276,6 +293,7 @@ def show_device(
     as_json: Json = False,
 ) -> None:
     """Print every value of a card with its unit and its source."""
+    from rich.markup import escape
     from rich.table import Table
 
     from ipnet.device import load_device
@@ -286,11 +304,11 @@ def show_device(
         values = {key: entry.model_dump(exclude_none=True) for key, entry in found.entries.items()}
         _print_json({"name": found.name, "device": found.device, "title": found.title, "values": values})
         return
-    table = Table(title=f"{found.name}: {found.title}", caption=found.description.strip())
+    table = Table(title=escape(f"{found.name}: {found.title}"), caption=escape(found.description.strip()))
     for name in ("value", "", "unit", "source, or why it is assumed"):
         table.add_column(name, justify="right" if not name else "left", overflow="fold")
     for key, entry in found.entries.items():
-        origin = entry.source or f"[yellow]assumed[/]: {entry.assumed}"
+        origin = escape(entry.source) if entry.source else f"[yellow]assumed[/]: {escape(entry.assumed or '')}"
         span = f" (sweep {entry.range[0]:g} to {entry.range[1]:g})" if entry.range else ""
         table.add_row(key.partition(".")[2], f"{entry.value:g}", entry.unit, origin + span)
     _show(table)
@@ -317,9 +335,6 @@ def main() -> None:
     except IPNetError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        typer.echo("interrupted; the same command goes on where it stopped.", err=True)
-        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -172,7 +172,7 @@ def read_config(model: type[M], source: str | Path, settings: Iterable[str] = ()
     """Read a shipped configuration by name or any TOML file by path, change it by ``key=value``, check it.
 
     Args:
-        model: `Run` or `Study`.
+        model: `Run` or `Study`; a study is read as a `Run` when `settings` name its contender (and seed).
         source: name or path.
         settings: changes such as ``"training.epochs=3"``; values are TOML, bare words are strings.
 
@@ -181,6 +181,8 @@ def read_config(model: type[M], source: str | Path, settings: Iterable[str] = ()
     """
     path = find_file(source, shipped_configs(), "configuration")
     content = read_toml(path, "configuration")
+    if model is Run and "contenders" in content:  # one run of a study: the settings say which
+        content = {key: value for key, value in content.items() if key not in ("contenders", "seeds")}
     for setting in settings:
         _apply(content, setting)
     try:

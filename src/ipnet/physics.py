@@ -2,7 +2,8 @@
 
 Every law is written once here; devices combine them. Sources: Neel-Brown switching as in Taniguchi & Imamura,
 arXiv:1010.5845; single-pole Joule heating in the form of the SWrite compact model (JaredArz/Stochastic_MTJ_Model,
-joule_heating.f90, device of Rehm et al. 2023); bias-dependent TMR as in Kim et al., CICC 2015.
+joule_heating.f90, device of Rehm et al. 2023); bias-dependent TMR as in the SPICE model of Kim
+et al. (CRTejaswi/mtj, models/kim2015).
 """
 
 import torch
@@ -21,7 +22,7 @@ def tmr_at_bias(tmr_0: Tensor, V: Tensor, V_h: Tensor) -> Tensor:
         The ratio at `V` [1].
 
     References:
-        Kim et al., CICC 2015 (V_h = 0.48 V).
+        SPICE MTJ model of Kim et al. (CRTejaswi/mtj, models/kim2015), V_h = 0.48 V.
 
     Example:
         >>> tmr_at_bias(torch.tensor(1.5), torch.tensor(0.5), torch.tensor(0.5)).item()
@@ -87,7 +88,8 @@ def log_hazard(V: Tensor, t_pulse: Tensor, tau_0: Tensor, delta: Tensor, V_c0: T
         eta [1], the shape of `V`.
 
     Valid for:
-        thermally activated switching, t_pulse >= 10 tau_0 (Zhao et al., IEEE Magn. Lett. 2012).
+        thermally activated switching, taken here as t_pulse >= 10 tau_0: simulations find it above 10 ns
+        (arXiv:2505.00418); measurements of Zhao et al., IEEE Magn. Lett. 2012, find it above 1 us only.
 
     References:
         Taniguchi & Imamura, arXiv:1010.5845.

@@ -33,13 +33,13 @@ class DVSPixel:
     Not modelled: the finite bandwidth of the photoreceptor, noise that grows in the dark, readout arbitration.
 
     Attributes:
-        threshold_on: mean ON threshold [e-folds of intensity], > 0; v2e's default.
-        threshold_off: mean OFF threshold [e-folds of intensity], > 0; v2e's default.
-        mismatch: standard deviation of both thresholds over the pixels [e-folds], >= 0; v2e's default. The
+        threshold_on: mean ON threshold [e-folds of intensity], > 0; the default of v2e's command.
+        threshold_off: mean OFF threshold [e-folds of intensity], > 0; the default of v2e's command.
+        mismatch: standard deviation of both thresholds over the pixels [e-folds], >= 0; as in v2e. The
             128x128 chip of Lichtsteiner et al. has 2.1 % contrast.
-        refractory: time in reset after an event [us], >= 0; v2e's default.
-        leak_rate: ON events of a pixel that sees no change, through its leaking reset switch [Hz], >= 0; v2e's
-            default.
+        refractory: time in reset after an event [us], >= 0; the default of v2e's command.
+        leak_rate: ON events of a pixel that sees no change, through its leaking reset switch [Hz], >= 0; the
+            default of v2e's emulator class (its command has 0.01).
         shot_noise_rate: noise events of either polarity, per pixel [Hz], >= 0; `assumed`, v2e uses 1-10 Hz in
             dim light.
         dark: intensity that acts like the dark current, in the unit of the frames, >= 0; `assumed` for frames

@@ -5,11 +5,14 @@ import inspect
 import pkgutil
 from collections.abc import Iterator
 from importlib.metadata import entry_points
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_type_hints
 
-from ipnet.errors import IPNetError, unknown_name
+from pydantic import ConfigDict, ValidationError, create_model
+
+from ipnet.errors import IPNetError, invalid_config, unknown_name
 
 C = TypeVar("C")
+_STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True)
 
 
 class Registry(Generic[C]):
@@ -71,14 +74,26 @@ class Registry(Generic[C]):
         return entries[0]
 
     def build(self, name: str, /, *args: Any, **options: Any) -> C:
-        """Construct the entry `name`; an option that it does not have is answered with the nearest one.
+        """Construct the entry `name`; options are checked against the type hints of its constructor.
 
         Raises:
-            IPNetError: no such entry or option, or an option's value breaks a rule of the entry.
+            IPNetError: no such entry or option (the nearest is named), or a value of the wrong type or range.
         """
         entry = self[name]
-        allowed = list(inspect.signature(entry).parameters)[len(args) :]
+        hints = get_type_hints(entry.__init__)
+        options_model: dict[str, Any] = {
+            parameter.name: (
+                hints.get(parameter.name, Any),
+                ... if parameter.default is parameter.empty else parameter.default,
+            )
+            for parameter in list(inspect.signature(entry).parameters.values())[len(args) :]
+        }
         for option in options:
-            if option not in allowed:
-                raise unknown_name(f"option of {self.kind} '{name}'", option, allowed)
+            if option not in options_model:
+                raise unknown_name(f"option of {self.kind} '{name}'", option, options_model)
+        model = create_model("Options", __config__=_STRICT, **options_model)
+        try:
+            model.model_validate(options)
+        except ValidationError as error:
+            raise invalid_config(error, model, f"option of {self.kind} '{name}'") from error
         return entry(*args, **options)

@@ -25,8 +25,10 @@ def check_runs(runs: list[Run], folder: Path, progress: Progress | None = None) 
     check_writable(folder)
     task = build_task(runs[0].task, runs[0].data)
     placed = [(run, folder / run.study / run.name) for run in runs]
-    for run, place in placed:
-        finished(run, place)
+    for run, _ in placed:
         build_network(run, task.shape[1:], len(task.outputs))
     task.prepare(progress)
+    fingerprint = task.facts()["fingerprint"]
+    for run, place in placed:
+        finished(run, place, fingerprint)
     return placed

@@ -1,11 +1,14 @@
 """Training one run with Lightning: the same budget, selection rule and bookkeeping for every contender."""
 
+import fcntl
 import logging
 import os
 import platform
+import signal
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -24,7 +27,7 @@ from ipnet.errors import IPNetError
 from ipnet.network import build_network
 from ipnet.ops import count_macs, count_parameters
 from ipnet.results import RESULT_FILE, Result, read_result, write_result
-from ipnet.tasks import Items, build_task
+from ipnet.tasks import Items, Task, build_task
 from ipnet.trainee import Shuffled, Trainee, loader
 
 Report = Callable[[float, str], None]
@@ -60,37 +63,58 @@ def check_writable(folder: Path) -> None:
     (folder / ".writable").unlink(missing_ok=True)
 
 
-def finished(run: Run, folder: Path) -> Result | None:
-    """The result of a run if it is already there.
+def finished(run: Run, folder: Path, fingerprint: str) -> Result | None:
+    """The result of a run on the data of this fingerprint, if it is already there.
 
     Raises:
-        IPNetError: the folder holds a result or a checkpoint of another configuration.
+        IPNetError: the folder holds a result or a checkpoint of another configuration or of other data.
     """
-    if (folder / RESULT_FILE).exists():
-        result = read_result(folder / RESULT_FILE)
-        if content_hash(result.config) != content_hash(run.model_dump(mode="json")):
-            raise IPNetError(
-                f"'{folder}' must hold a result of this very configuration; it holds one of another: choose "
-                "another output folder, or remove it."
-            )
-        return result
-    return None
+    _checkpoint_of(run, folder, fingerprint)
+    if not (folder / RESULT_FILE).exists():
+        return None
+    result = read_result(folder / RESULT_FILE)
+    same_config = content_hash(result.config) == content_hash(run.model_dump(mode="json"))
+    _require_same(
+        folder / RESULT_FILE, same_config=same_config, same_data=result.data["fingerprint"] == fingerprint
+    )
+    return result
 
 
-def _checkpoint_of(run: Run, folder: Path) -> str | None:
+def _require_same(path: Path, *, same_config: bool, same_data: bool) -> None:
+    if not (same_config and same_data):
+        what = "data" if same_config else "another configuration"
+        raise IPNetError(
+            f"'{path}' must belong to this very configuration and these very data; it is of "
+            f"{'other ' if same_config else ''}{what}: choose another output folder, or remove it."
+        )
+
+
+def _checkpoint_of(run: Run, folder: Path, fingerprint: str) -> str | None:
     path = folder / _LAST
     if not path.exists():
         return None
     try:
-        stored = torch.load(path, weights_only=True)["ipnet"]["config"]
+        stored = torch.load(path, weights_only=True)["ipnet"]
     except Exception as error:
         raise IPNetError(f"checkpoint '{path}' is damaged; remove it and the run starts again.") from error
-    if stored != run.model_dump_json():
-        raise IPNetError(
-            f"'{path}' must be a checkpoint of this very configuration; it is one of another: choose another "
-            "output folder, or remove it."
-        )
+    same_config = stored["config"] == run.model_dump_json()
+    _require_same(path, same_config=same_config, same_data=stored["fingerprint"] == fingerprint)
     return str(path)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other processes out of a run's folder; the lock goes with the process, however it ends."""
+    check_writable(folder)
+    with (folder / ".lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise IPNetError(
+                f"'{folder}' must be worked on by one process at a time; another one is at it: wait for it, or "
+                "give the processes different contenders or seeds."
+            ) from error
+        yield
 
 
 def execute(run: Run, folder: Path, report: Report = lambda _fraction, _note: None) -> Result:
@@ -106,28 +130,29 @@ def execute(run: Run, folder: Path, report: Report = lambda _fraction, _note: No
         The result, also if it was already there.
 
     Raises:
-        IPNetError: the configuration or the data break a rule, or the folder cannot be used.
+        IPNetError: the configuration or the data break a rule, training diverged, or the folder cannot be used.
     """
-    done = finished(run, folder)
-    if done:
-        return done
-    check_writable(folder)
-    task = build_task(run.task, run.data)
+    with _alone(folder):
+        task = build_task(run.task, run.data)
+        fingerprint = task.facts()["fingerprint"]
+        done = finished(run, folder, fingerprint)
+        return done or _train(run, task, folder, _checkpoint_of(run, folder, fingerprint), report)
+
+
+def _train(run: Run, task: Task, folder: Path, checkpoint: str | None, report: Report) -> Result:
     network = build_network(run, task.shape[1:], len(task.outputs))
-    checkpoint = _checkpoint_of(run, folder)
-    started, trainee = time.perf_counter(), Trainee(network, task, run)
-    threads = torch.get_num_threads()
+    trainee, threads = Trainee(network, task, run), torch.get_num_threads()
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         torch.set_num_threads(run.training.threads)
         try:
             trainer = _fit(trainee, folder, checkpoint, report)
-            trained = time.perf_counter() - started
+            seconds = trainee.seconds + time.perf_counter() - trainee.started
             network.load_state_dict(trainee.best["weights"])
             items = task.items("test")
             trainer.test(trainee, loader(items, run.training.batch_size), verbose=False)
         finally:
             torch.set_num_threads(threads)
-    result = _result(trainee, items, trained, resumed=checkpoint is not None)
+    result = _result(trainee, items, seconds, resumed=checkpoint is not None)
     weights = {key: value.contiguous() for key, value in network.state_dict().items()}
     write_atomically(folder / WEIGHTS_FILE, lambda temporary: save_file(weights, temporary))
     _write_trace(trainee, folder / TRACE_FILE)
@@ -158,14 +183,21 @@ def _fit(trainee: Trainee, folder: Path, checkpoint: str | None, report: Report)
         default_root_dir=folder,
     )
     train, validation = trainee.task.items("train"), trainee.task.items("validation")
-    trainer.fit(
-        trainee,
-        loader(train, training.batch_size, Shuffled(len(train), trainee.run.seed)),
-        loader(validation, training.batch_size),
-        ckpt_path=checkpoint,
-    )
-    if len(trainee.history) < training.epochs:
-        raise KeyboardInterrupt  # Lightning answers Ctrl-C by returning early
+    if not len(train) or not len(validation):
+        raise IPNetError(
+            f"training needs at least one item to learn from and one to select by; got {len(train)} and "
+            f"{len(validation)}: change the splits of the data set."
+        )
+    try:
+        trainer.fit(
+            trainee,
+            loader(train, training.batch_size, Shuffled(len(train), trainee.run.seed)),
+            loader(validation, training.batch_size),
+            ckpt_path=checkpoint,
+        )
+    except SystemExit:  # Lightning's answer to Ctrl-C, after which it ignores a second one
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        raise KeyboardInterrupt from None
     return trainer
 
 

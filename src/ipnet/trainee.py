@@ -1,6 +1,7 @@
 """What Lightning trains: a network on a task, with all randomness a function of (seed, epoch)."""
 
 import math
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,11 +13,13 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ipnet.config import Run, Training
+from ipnet.errors import IPNetError
 from ipnet.network import Network
 from ipnet.neuron import Neuron
 from ipnet.tasks import Items, Task
 
 _EVALUATION = 2**31  # the "epoch" whose random numbers are used to evaluate
+_NETWORK, _NEURON = 1, 2  # streams of their own: a seed sequence takes trailing zeros for nothing
 
 
 def _seed(*parts: int) -> int:
@@ -26,10 +29,10 @@ def _seed(*parts: int) -> int:
 
 def _reseed(network: torch.nn.Module, *parts: int) -> None:
     """Restart all random draws of a network, so that an epoch does not depend on how often it was resumed."""
-    torch.manual_seed(_seed(*parts))
+    torch.manual_seed(_seed(*parts, 0, _NETWORK))
     for i, module in enumerate(network.modules()):
         if isinstance(module, Neuron):
-            module.generator.manual_seed(_seed(*parts, i))
+            module.generator.manual_seed(_seed(*parts, i, _NEURON))
 
 
 class _Numbers(Dataset[Any]):
@@ -106,6 +109,8 @@ class Trainee(lightning.LightningModule):
         self.train_losses: list[Tensor] = []
         self.outputs: list[tuple[Tensor, Tensor, Tensor]] = []
         self.history: list[dict[str, float]] = []
+        self.fingerprint = task.facts()["fingerprint"]
+        self.started, self.seconds = time.perf_counter(), 0.0  # of this session, and of those before it
         self.best: dict[str, Any] = {"loss": math.inf, "score": 0.0, "epoch": -1, "weights": {}}
 
     def on_train_epoch_start(self) -> None:
@@ -146,6 +151,11 @@ class Trainee(lightning.LightningModule):
         """Score the epoch; keep the weights if no loss before was as low."""
         output, y, _ = self.collect()
         loss = self.task.loss(output, y).item()
+        if not math.isfinite(loss):
+            raise IPNetError(
+                f"the validation loss must be finite; got {loss} in epoch {self.current_epoch + 1} of "
+                f"{self.run.name}: lower training.learning_rate."
+            )
         score = self.task.metrics(self.task.predict(output), y)[self.task.score_name].value
         if loss < self.best["loss"]:
             weights = {key: value.clone() for key, value in self.network.state_dict().items()}
@@ -161,11 +171,18 @@ class Trainee(lightning.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what Lightning does not know of."""
-        checkpoint["ipnet"] = {"history": self.history, "best": self.best, "config": self.run.model_dump_json()}
+        checkpoint["ipnet"] = {
+            "history": self.history,
+            "best": self.best,
+            "config": self.run.model_dump_json(),
+            "fingerprint": self.fingerprint,
+            "seconds": self.seconds + time.perf_counter() - self.started,
+        }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take it back."""
-        self.history, self.best = checkpoint["ipnet"]["history"], checkpoint["ipnet"]["best"]
+        stored = checkpoint["ipnet"]
+        self.history, self.best, self.seconds = stored["history"], stored["best"], stored["seconds"]
 
     def configure_optimizers(self) -> Any:
         """AdamW, weight decay on matrices and kernels only; linear warm-up, cosine decay to zero."""

@@ -31,7 +31,8 @@ class MemorylessClock(Values):
 class Memoryless(Device):
     """A junction that cools completely between pulses: P = 1 - exp(-exp(eta(V))), no state.
 
-    eta = ln(t_pulse / tau_0) - delta (1 - V / V_c0)^b, the limit R_th -> 0 of `ipnet.device.mtj.MTJ`.
+    eta = ln(t_pulse / tau_0) - delta (1 - V / V_c0)^b, the limit R_th -> 0 of
+    `ipnet.device.mtj.MTJ` in 'bias' operation.
 
     Valid for: thermally activated switching, t_pulse >= 10 tau_0.
 

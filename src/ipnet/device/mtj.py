@@ -109,7 +109,7 @@ class MTJ(Device):
         IPNetError: the card leaves the valid range.
 
     References:
-        DESIGN values and sources are in each card; laws: see `ipnet.physics`.
+        The laws: see `ipnet.physics`; the values: see each card.
 
     Example:
         >>> from ipnet.device import load_device

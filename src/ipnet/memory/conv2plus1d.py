@@ -13,7 +13,9 @@ class Conv2Plus1D(Memory):
     """A 1-D convolution over time at every pixel, after a spatial convolution, its norm and a ReLU.
 
     y_t = norm(sum_k W_k relu(x_{t+k})), k = -kernel//2 .. kernel//2, zero outside the clip. As published it
-    looks at later frames too, so it is not causal, carries no state and cannot run on a stream.
+    looks at later frames too, so it is not causal, carries no state and cannot run on a stream. Unlike there, it
+    stands once after the stem and once after each stage, not after every convolution inside a block, so that the
+    backbone stays the same for all contenders.
 
     Args:
         channels: C of input and output.

@@ -79,6 +79,8 @@ class Recognition(Task):
     ) -> None:
         if size is not None and len(size) != 2:
             raise IPNetError(f"size must be [H, W]; got {list(size)}.")
+        if not 0 <= label_smoothing < 1:
+            raise IPNetError(f"label_smoothing must be at least 0 and below 1; got {label_smoothing}.")
         self.data_name = str(data["name"])
         self.data: EventSet = DATA.build(self.data_name, **{k: v for k, v in data.items() if k != "name"})
         self.size = (int(size[0]), int(size[1])) if size else self.data.sensor
