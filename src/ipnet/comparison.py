@@ -156,7 +156,7 @@ def paired_with_each(first: Standing, others: Sequence[Standing]) -> list[Paired
 
 
 def _pool(results: Sequence[Result], metric: str) -> Proportion | None:
-    found = [result.metrics[metric] for result in results if metric in result.metrics]
+    found = [p for result in results if isinstance(p := result.metrics.get(metric), Proportion)]
     return wilson(sum(p.successes for p in found), sum(p.n for p in found)) if found else None
 
 
@@ -292,9 +292,10 @@ def leak_check(results: Sequence[Result]) -> list[LeakCheck]:
     """For every run without memory on clips and their time-reversed copies: is the direction invisible to it?"""
     checks = []
     for result in results:
-        if result.model["memory"] != "none" or "class_accuracy" not in result.metrics:
+        accuracy, classes = result.metrics.get("accuracy"), result.metrics.get("class_accuracy")
+        if result.model["memory"] != "none" or not isinstance(accuracy, Proportion) or classes is None:
             continue
-        accuracy, half = result.metrics["accuracy"], result.metrics["class_accuracy"].value / 2
+        half = classes.value / 2
         told = _told_apart(result)
         passed = accuracy.low <= half <= accuracy.high and told <= _TIES * accuracy.n
         sentence = (

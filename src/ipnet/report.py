@@ -98,7 +98,7 @@ def _study(comparison: Comparison, number: int, paths: Mapping[str, Path]) -> di
         "leaks": leak_check(comparison.results),
         "accuracy_figure": accuracy_figure(comparison),
         "learning_figure": learning_figure(comparison),
-        "confusions": [_confusion(standing) for standing in comparison.ranking],
+        "confusions": [_confusion(standing) for standing in comparison.ranking if standing.results[0].confusion],
         "heat": _heat(comparison, paths),
         "device": _device(best) if best else None,
         "compression": _compression(best.results[0]) if best else None,
@@ -158,9 +158,9 @@ def _heat(comparison: Comparison, paths: Mapping[str, Path]) -> dict[str, str] |
     for result in sorted(comparison.results, key=lambda result: (result.contender != best, result.seed)):
         path = paths[_identity(result)].with_name(TRACE_FILE)
         period = result.physics.get("clock_period_s")
-        if period and path.exists():
-            trace = read_trace(path)
-            interval, horizon = comparison.data["frame_interval_s"], result.physics["horizon_frames"]
+        interval = comparison.data.get("frame_interval_s")
+        if period and interval and path.exists():
+            trace, horizon = read_trace(path), result.physics["horizon_frames"]
             picture = heat_figure(trace, interval, period, horizon)
             return {"picture": picture, "item": trace.item, "run": result.run}
     return None
@@ -168,8 +168,8 @@ def _heat(comparison: Comparison, paths: Mapping[str, Path]) -> dict[str, str] |
 
 def _compression(result: Result) -> float | None:
     """How much faster the device sees a clip than the camera did."""
-    period = result.physics.get("clock_period_s")
-    return float(result.data["frame_interval_s"]) / float(period) if period else None
+    period, interval = result.physics.get("clock_period_s"), result.data.get("frame_interval_s")
+    return float(interval) / float(period) if period and interval else None
 
 
 def _device(standing: Standing) -> dict[str, Any]:
@@ -182,7 +182,7 @@ def _device(standing: Standing) -> dict[str, Any]:
         "words": {key: value for key, value in result.physics["clock"].items() if isinstance(value, str)},
         "card": card,
         "values": _card_values(card) if card else [],
-        "frame_interval": result.data["frame_interval_s"],
+        "frame_interval": result.data.get("frame_interval_s"),
     }
 
 

@@ -33,6 +33,29 @@ class Proportion(BaseModel):
     high: float
 
 
+class Estimate(BaseModel):
+    """A measured quantity with its 95 % interval, for what is not a share: an error in degrees, say.
+
+    Args:
+        value: the estimate, in `unit`.
+        low: lower end of the interval.
+        high: upper end of the interval.
+        n: of how many items.
+        unit: symbol of the unit.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    value: float
+    low: float
+    high: float
+    n: int
+    unit: str
+
+
+Metric = Proportion | Estimate
+
+
 def wilson(successes: int, n: int) -> Proportion:
     """The 95 % Wilson score interval of a proportion (Wilson, JASA 22, 209, 1927).
 
@@ -100,7 +123,7 @@ class Result(BaseModel):
         physics: card, clock and memory horizon; empty for a memory without physics.
         validation: what the model was selected by, and when.
         metrics: on the test split, each with n and interval.
-        confusion: counts [truth, prediction] on the test split.
+        confusion: counts [truth, prediction] on the test split; empty for a task without classes.
         outputs: names of the classes.
         predictions: item, truth, prediction on the test split.
         history: one entry per epoch.
@@ -117,7 +140,7 @@ class Result(BaseModel):
     model: dict[str, Any]
     physics: dict[str, Any]
     validation: dict[str, Any]
-    metrics: dict[str, Proportion]
+    metrics: dict[str, Metric]
     confusion: list[list[int]]
     outputs: list[str]
     predictions: dict[str, list[Any]]

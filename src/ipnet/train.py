@@ -205,8 +205,6 @@ def _result(trainee: Trainee, items: Items, seconds: float, *, resumed: bool) ->
     run, task, network = trainee.run, trainee.task, trainee.network
     output, y, numbers = trainee.collect()
     predicted = task.predict(output)
-    confusion = torch.zeros(len(task.outputs), len(task.outputs), dtype=torch.int64)
-    confusion.index_put_((y, predicted), torch.ones_like(y), accumulate=True)
     best = trainee.best
     return Result(
         run=run.name,
@@ -231,7 +229,7 @@ def _result(trainee: Trainee, items: Items, seconds: float, *, resumed: bool) ->
             "loss": best["loss"],
         },
         metrics=task.metrics(predicted, y),
-        confusion=confusion.tolist(),
+        confusion=task.confusion(predicted, y),
         outputs=list(task.outputs),
         predictions={
             "item": [items.names[i] for i in numbers.tolist()],

@@ -13,7 +13,7 @@ from torch import Tensor
 from ipnet.data import Split
 from ipnet.errors import IPNetError
 from ipnet.registry import Registry
-from ipnet.results import Proportion
+from ipnet.results import Metric
 
 Progress = Callable[[int, int], None]
 
@@ -79,8 +79,12 @@ class Task(abc.ABC):
         """Predictions [B] from combined outputs [B, O]."""
 
     @abc.abstractmethod
-    def metrics(self, predicted: Tensor, y: Tensor) -> dict[str, Proportion]:
+    def metrics(self, predicted: Tensor, y: Tensor) -> dict[str, Metric]:
         """Metrics of a split, `score_name` among them."""
+
+    def confusion(self, predicted: Tensor, y: Tensor) -> list[list[int]]:  # noqa: ARG002
+        """Counts [truth, prediction]; empty for a task without classes."""
+        return []
 
     def combine(self, outputs: Tensor) -> Tensor:
         """One output per clip from one per frame: [T, B, O] to [B, O], the mean over time."""

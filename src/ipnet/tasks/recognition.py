@@ -15,7 +15,7 @@ from ipnet.cache import cached_array, content_hash
 from ipnet.data import DATA, SPLITS, EventSet, Split
 from ipnet.errors import IPNetError
 from ipnet.events import frame_events
-from ipnet.results import Proportion, wilson
+from ipnet.results import Metric, wilson
 from ipnet.tasks import Progress, Task
 
 
@@ -146,14 +146,22 @@ class Recognition(Task):
         """The class of the largest output."""
         return output.argmax(1)
 
-    def metrics(self, predicted: Tensor, y: Tensor) -> dict[str, Proportion]:
+    def metrics(self, predicted: Tensor, y: Tensor) -> dict[str, Metric]:
         """`accuracy`; with reversed copies also `class_accuracy`, which ignores the direction."""
-        found = {"accuracy": wilson(int((predicted == y).sum()), len(y))}
+        found: dict[str, Metric] = {"accuracy": wilson(int((predicted == y).sum()), len(y))}
         if self.reverse_time:
             classes = len(self.data.classes)
             right = int((predicted % classes == y % classes).sum())
             found["class_accuracy"] = wilson(right, len(y))
         return found
+
+    def confusion(self, predicted: Tensor, y: Tensor) -> list[list[int]]:
+        """Counts [truth, prediction]."""
+        classes = len(self.outputs)
+        counts: list[list[int]] = (
+            torch.bincount(y * classes + predicted, minlength=classes**2).view(classes, -1).tolist()
+        )
+        return counts
 
     @classmethod
     def example(cls, folder: Path) -> Self:
