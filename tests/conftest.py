@@ -1,4 +1,4 @@
-"""What all tests share: a cache of their own, the shared recordings, device cards and plug-ins to break."""
+"""What all tests share: a cache of their own, the recordings of IPNET_DATA, device cards and plug-ins to break."""
 
 import importlib
 import os
@@ -33,7 +33,7 @@ def _own_cache(_session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def data_root() -> Path:
-    """The folder of the shared recordings."""
+    """The folder of the recordings of IPNET_DATA."""
     folder = os.environ.get("IPNET_DATA")
     if not folder:
         pytest.skip("needs recordings: set IPNET_DATA to their folder")

@@ -8,6 +8,7 @@ import pytest
 from ipnet.config import Run
 from ipnet.contracts import check_data, check_device, check_memory, check_task
 from ipnet.device import load_device
+from ipnet.report import write_report
 from ipnet.train import execute
 
 GUIDE = Path(__file__).parents[1] / "CONTRIBUTING.md"
@@ -96,7 +97,10 @@ def test_memory_and_data_train_together(dropped, tiny_run, tmp_path: Path) -> No
 
 def test_task_trains(dropped, tiny_run, tmp_path: Path) -> None:
     run = tiny_run("lstm", "generated", {"name": dropped("tasks")}, trials=6)
-    assert execute(run, tmp_path / "run").metrics["accuracy"].n == 6
+    result = execute(run, tmp_path / "runs" / "one")
+    assert result.metrics["accuracy"].n == 6
+    page = write_report(tmp_path / "runs", tmp_path / "report.html").read_text("utf-8")
+    assert result.data["name"] in page
 
 
 def test_commands_and_paths_exist() -> None:

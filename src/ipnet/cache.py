@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from ipnet.errors import IPNetError
 
 
+TEMPORARY = ".writing-*"  # the files that `write_atomically` has not finished
+
+
 def cache_folder() -> Path:
     """Where computed data are kept: ``IPNET_CACHE``, else ``ipnet`` in the user's cache folder."""
     default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "ipnet"
@@ -39,7 +42,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{os.getpid()}-{threading.get_ident()}-{path.name}")
+        temporary = path.with_name(f".writing-{os.getpid()}-{threading.get_ident()}-{path.name}")
         temporary.touch()
     except OSError as error:
         raise IPNetError(

@@ -48,7 +48,7 @@ def sample_spikes(p: Tensor, generator: torch.Generator | None = None) -> Tensor
 
     Args:
         p: switching probabilities in [0, 1], any shape.
-        generator: source of randomness, on the device of `p`; None draws from torch's global one.
+        generator: source of randomness, on any device; None draws from torch's global one.
 
     Returns:
         Spikes of the shape and type of `p`.
@@ -60,6 +60,7 @@ def sample_spikes(p: Tensor, generator: torch.Generator | None = None) -> Tensor
         >>> sample_spikes(torch.tensor([0.0, 1.0])).tolist()
         [0.0, 1.0]
     """
-    draw = torch.rand(p.shape, generator=generator, dtype=p.dtype, device=p.device)
+    source = generator.device if generator else p.device  # the same draws wherever the network runs
+    draw = torch.rand(p.shape, generator=generator, dtype=p.dtype, device=source).to(p.device)
     spikes = (draw < p).to(p.dtype)
     return spikes + (p - p.detach())

@@ -21,7 +21,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors.torch import save_file
 
-from ipnet.cache import content_hash, write_atomically
+from ipnet.cache import TEMPORARY, content_hash, write_atomically
 from ipnet.config import Run
 from ipnet.errors import IPNetError
 from ipnet.network import build_network
@@ -114,6 +114,8 @@ def _alone(folder: Path) -> Iterator[None]:
                 f"'{folder}' must be worked on by one process at a time; another one is at it: wait for it, or "
                 "give the processes different contenders or seeds."
             ) from error
+        for abandoned in folder.glob(TEMPORARY):
+            abandoned.unlink()  # of a process that was killed while it wrote
         yield
 
 
