@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from ipnet.errors import IPNetError
 
-
 TEMPORARY = ".writing-*"  # the files that `write_atomically` has not finished
 
 
