@@ -131,7 +131,7 @@ def _comparison(results: "list[Result]") -> "Table":
     title = escape(first.config["title"] or first.config["study"])
     table = Table(
         title=f"{title}\n{first.data['name']}: {kind} data, test split",
-        caption="95 % intervals (clips and their reverses taken for independent with one seed)\n"
+        caption="95 % intervals; with one seed, a clip and its reverse count as independent\n"
         "class: direction ignored; MACs: one clip; s: to train",
         box=box.SIMPLE_HEAD,
         padding=0,
