@@ -106,7 +106,7 @@ def test_a_cut_result_is_named(cut: int, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"metrics": {"accuracy": 0.75}}, r"'metrics\.accuracy'"),
+        ({"metrics": {"accuracy": 0.75}}, r"'metrics\.accuracy\.Proportion'"),
         ({"cofusion": []}, r"unknown key 'cofusion'; did you mean 'confusion'\?"),
         ({"confusion": None}, r"'confusion'"),
     ],
