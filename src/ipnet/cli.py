@@ -151,13 +151,17 @@ def _comparison(results: "list[Result]") -> "Table":
     return table
 
 
-def _run_study(source: str | Path, settings: list[str] | None, output: Path, *, as_json: bool) -> "list[Result]":
-    from ipnet.config import Study, read_config
+def _run(runs: "list[Run]", output: Path, *, as_json: bool) -> "list[Result]":
     from ipnet.study import check_runs
 
-    study = read_config(Study, source, settings or ())
-    with _bars(study.study, quiet=as_json) as bars:
-        return _execute(check_runs(study.runs(), output, bars.data), bars)
+    with _bars(runs[0].study, quiet=as_json) as bars:
+        return _execute(check_runs(runs, output, bars.data), bars)
+
+
+def _run_study(source: str, settings: list[str] | None, output: Path, *, as_json: bool) -> "list[Result]":
+    from ipnet.config import Study, read_config
+
+    return _run(read_config(Study, source, settings or ()).runs(), output, as_json=as_json)
 
 
 def _print_results(results: "list[Result]", *, as_json: bool) -> None:
@@ -193,11 +197,8 @@ def train(
 ) -> None:
     """Train one contender with one seed, test it once, write its result."""
     from ipnet.config import Run, read_config
-    from ipnet.study import check_runs
 
-    run = read_config(Run, config, settings or ())
-    with _bars(run.study, quiet=as_json) as bars:
-        results = _execute(check_runs([run], output, bars.data), bars)
+    results = _run([read_config(Run, config, settings or ())], output, as_json=as_json)
     _print_results(results, as_json=as_json)
 
 

@@ -13,7 +13,7 @@ from ipnet.cache import content_hash, write_atomically
 from ipnet.cards import Card
 from ipnet.claims import ledger
 from ipnet.comparison import Comparison, Standing, card_of, comparisons, leak_check, paired_with_each, percent
-from ipnet.results import RESULT_FILE, Result, read_result, read_results
+from ipnet.results import Result, find_results
 from ipnet.train import TRACE_FILE
 from ipnet.units import format_si
 
@@ -33,22 +33,19 @@ def write_report(results_folder: Path, output: Path) -> Path:
     Raises:
         IPNetError: no results, a damaged result or trace, or the file cannot be written.
     """
-    results = read_results(results_folder)
-    paths = {_identity(read_result(path)): path for path in results_folder.rglob(RESULT_FILE)}
+    found = find_results(results_folder)
+    results = [result for _, result in found]
+    paths = {id(result): path for path, result in found}
     studies = comparisons(results)
     page = _template().render(
         studies=[_study(comparison, number, paths) for number, comparison in enumerate(studies, 1)],
         ledger=ledger(results),
-        runs=[_provenance(result, paths[_identity(result)], results_folder) for result in results],
+        runs=[_provenance(result, paths[id(result)], results_folder) for result in results],
         folder=results_folder.resolve().name,
         commands=list(dict.fromkeys(comparison.command for comparison in studies)),
     )
     write_atomically(output, lambda temporary: temporary.write_text(page, "utf-8"))
     return output
-
-
-def _identity(result: Result) -> str:
-    return content_hash(result.model_dump())
 
 
 def _template() -> Any:
@@ -80,7 +77,7 @@ def _seconds(value: float) -> str:
     return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def _study(comparison: Comparison, number: int, paths: Mapping[str, Path]) -> dict[str, Any]:
+def _study(comparison: Comparison, number: int, paths: Mapping[int, Path]) -> dict[str, Any]:
     """Everything that the template shows of a study."""
     from ipnet.figures import accuracy_figure, learning_figure  # matplotlib is slow to import
 
@@ -150,13 +147,13 @@ def _confusion(standing: Standing) -> dict[str, Any]:
     }
 
 
-def _heat(comparison: Comparison, paths: Mapping[str, Path]) -> dict[str, str] | None:
+def _heat(comparison: Comparison, paths: Mapping[int, Path]) -> dict[str, str] | None:
     """The picture of the heat, of the first run that left a trace; the best intrinsic contender comes first."""
     from ipnet.figures import heat_figure, read_trace
 
     best = comparison.best.contender if comparison.best else ""
     for result in sorted(comparison.results, key=lambda result: (result.contender != best, result.seed)):
-        path = paths[_identity(result)].with_name(TRACE_FILE)
+        path = paths[id(result)].with_name(TRACE_FILE)
         period = result.physics.get("clock_period_s")
         interval = comparison.data.get("frame_interval_s")
         if period and interval and path.exists():

@@ -187,18 +187,23 @@ def read_result(path: Path) -> Result:
         raise invalid_config(error, Result, f"result '{path}' is damaged") from error
 
 
-def read_results(folder: Path) -> list[Result]:
-    """All results below a folder, by study, contender and seed.
+def find_results(folder: Path) -> list[tuple[Path, Result]]:
+    """All results below a folder with the files they were read from, by study, contender and seed.
 
     Raises:
         IPNetError: no such folder, no result in it, or a damaged one.
     """
     if not folder.is_dir():
         raise IPNetError(f"'{folder}' must be a folder of runs; there is none. Run `ipnet study` first.")
-    results = [read_result(path) for path in folder.rglob(RESULT_FILE)]
-    if not results:
+    found = [(path, read_result(path)) for path in folder.rglob(RESULT_FILE)]
+    if not found:
         raise IPNetError(f"no {RESULT_FILE} below '{folder}'; run `ipnet study` first.")
-    return sorted(results, key=lambda result: (result.config["study"], result.contender, result.seed))
+    return sorted(found, key=lambda pair: (pair[1].config["study"], pair[1].contender, pair[1].seed))
+
+
+def read_results(folder: Path) -> list[Result]:
+    """The results of `find_results` without their files."""
+    return [result for _, result in find_results(folder)]
 
 
 def holm(p_values: list[float]) -> list[float]:

@@ -5,7 +5,7 @@ from pathlib import Path
 from ipnet.config import Run
 from ipnet.network import build_network
 from ipnet.tasks import Progress, build_task
-from ipnet.train import check_writable, finished
+from ipnet.train import check_writable, checkpoint_of, finished
 
 
 def check_runs(runs: list[Run], folder: Path, progress: Progress | None = None) -> list[tuple[Run, Path]]:
@@ -30,5 +30,5 @@ def check_runs(runs: list[Run], folder: Path, progress: Progress | None = None) 
     task.prepare(progress)
     fingerprint = task.facts()["fingerprint"]
     for run, place in placed:
-        finished(run, place, fingerprint)
+        finished(run, place, fingerprint) or checkpoint_of(run, place, fingerprint)
     return placed

@@ -67,9 +67,8 @@ def finished(run: Run, folder: Path, fingerprint: str) -> Result | None:
     """The result of a run on the data of this fingerprint, if it is already there.
 
     Raises:
-        IPNetError: the folder holds a result or a checkpoint of another configuration or of other data.
+        IPNetError: the folder holds a result of another configuration or of other data.
     """
-    _checkpoint_of(run, folder, fingerprint)
     if not (folder / RESULT_FILE).exists():
         return None
     result = read_result(folder / RESULT_FILE)
@@ -82,14 +81,19 @@ def finished(run: Run, folder: Path, fingerprint: str) -> Result | None:
 
 def _require_same(path: Path, *, same_config: bool, same_data: bool) -> None:
     if not (same_config and same_data):
-        what = "data" if same_config else "another configuration"
+        what = "other data" if same_config else "another configuration"
         raise IPNetError(
-            f"'{path}' must belong to this very configuration and these very data; it is of "
-            f"{'other ' if same_config else ''}{what}: choose another output folder, or remove it."
+            f"'{path}' must belong to this very configuration and these very data; it is of {what}: choose "
+            "another output folder, or remove it."
         )
 
 
-def _checkpoint_of(run: Run, folder: Path, fingerprint: str) -> str | None:
+def checkpoint_of(run: Run, folder: Path, fingerprint: str) -> str | None:
+    """The path of the checkpoint from which a run can go on, if there is one.
+
+    Raises:
+        IPNetError: it is damaged, or of another configuration or other data.
+    """
     path = folder / _LAST
     if not path.exists():
         return None
@@ -138,7 +142,7 @@ def execute(run: Run, folder: Path, report: Report = lambda _fraction, _note: No
         task = build_task(run.task, run.data)
         fingerprint = task.facts()["fingerprint"]
         done = finished(run, folder, fingerprint)
-        return done or _train(run, task, folder, _checkpoint_of(run, folder, fingerprint), report)
+        return done or _train(run, task, folder, checkpoint_of(run, folder, fingerprint), report)
 
 
 def _train(run: Run, task: Task, folder: Path, checkpoint: str | None, report: Report) -> Result:
