@@ -44,7 +44,8 @@ def data_root() -> Path:
 def write_card(tmp_path: Path) -> CardWriter:
     """Write a variant of a shipped card: ``write_card("mtj-thermal", R_P=(500, "ohm"), exponent=None)``.
 
-    A value is (number, unit), a text as it stands in TOML, or None to remove the line.
+    A value is (number, unit), a text as it stands in TOML, or None to remove the line; ``"variation.R_P"`` names
+    the line of another table than the first that has one.
     """
 
     def write(base: str, *, name: str = "variant.toml", extra: str = "", **changes: object) -> Path:
@@ -52,9 +53,14 @@ def write_card(tmp_path: Path) -> CardWriter:
         for key, change in changes.items():
             if isinstance(change, tuple):
                 change = f'{{ value = {change[0]}, unit = "{change[1]}", assumed = "a test" }}'
+            table, _, key = key.rpartition(".")
             line = "" if change is None else f"{key} = {change}"
-            text, found = re.subn(rf"^{key} = .*$", lambda _, line=line: line, text, flags=re.MULTILINE)
-            assert found == 1, f"{base} has no line '{key}'"
+            start = text.index(f"[{table}]") if table else 0
+            rest, found = re.subn(
+                rf"^{key} = .*$", lambda _, line=line: line, text[start:], count=1, flags=re.MULTILINE
+            )
+            assert found, f"{base} has no line '{key}'"
+            text = text[:start] + rest
         path = tmp_path / name
         path.write_text(text + extra, "utf-8")
         return path

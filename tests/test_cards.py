@@ -37,7 +37,43 @@ MISTAKES: dict[str, tuple[dict[str, object], str]] = {
     "pulses that do not fit": ({"t_pulse": (300, "ns")}, r"must fit into t_cycle; got 340 ns .* 220 ns"),
     "read above the limit": ({"V_read": (0.5, "V")}, r"not exceed V_max; got V_read = 500 mV, V_max = 400"),
     "pulse too short": ({"t_probe": (5, "ns")}, r"t_probe must be at least 10 tau_0 .* got 5 ns with"),
-    "barrier melts": ({"softening": (2, "%/K")}, r"softening \* rise must stay below 1 .* got a rise of 101 K"),
+    "one value for two poles": (
+        {"R_th": '{ value = [1, 2], unit = "K/uW", assumed = "a test" }'},
+        r"R_th and tau_th must have one value per thermal pole; got 2 and 1: give each pole both",
+    ),
+    "a pole without a time": (
+        {
+            "R_th": '{ value = [1, 2], unit = "K/uW", assumed = "a test" }',
+            "tau_th": '{ value = [1, 0], unit = "us", assumed = "a test" }',
+        },
+        r"'tau_th' must be greater than 0; got 0 s\.",
+    ),
+    "no pole": (
+        {"R_th": '{ value = [], unit = "K/uW", assumed = "a test" }'},
+        r"one value per thermal pole; got 0",
+    ),
+    "list for a number": (
+        {"delta": '{ value = [40, 50], unit = "1", assumed = "a test" }'},
+        r"parameters: 'delta' must be a valid number; got",
+    ),
+    "hotter than the Curie temperature": (
+        {"temp_C": (390, "K")},
+        r"must stay below temp_C = 390 K; got 401.2 K at V_max = 400 mV \(a rise of 101 K\): lower V_max or R_th",
+    ),
+    "no polarisation left": ({"temp_P": (390, "K")}, r"must stay below temp_P = 390 K; got 401.2 K"),
+    "Curie temperature below room temperature": ({"temp_C": (200, "K")}, r"temp_C must exceed temp_0; got 200 K"),
+    "in-plane": ({"Ms": (1, "MA/m")}, r"K_eff = K_i / t_free - mu_0 N Ms\^2 / 2 must be positive .* got -"),
+    "barrier melts": (
+        {"Ms": (800, "kA/m"), "n_K": (12, "1")},
+        r"K_eff must stay positive; the barrier vanishes at V_max = 400 mV \(a rise of 101 K\): lower",
+    ),
+    "thicker than wide": ({"t_free": (50, "nm")}, r"must be a disc, wider than thick; got diameter = 40 nm"),
+    "weak reset": (
+        {"V_reset": (0.29, "V")},
+        r"V_reset must switch a cold junction back in 99.9% .*: raise V_reset",
+    ),
+    "disturbing read": ({"V_read": (0.26, "V")}, r"V_read must leave a hot junction as it is .*: lower V_read"),
+    "negative noise": ({"I_noise": (-1, "uA")}, r"'I_noise' must be greater than or equal to 0; got -1 uA"),
     "unknown device": ({"device": '"mjt"'}, r"unknown device 'mjt'; did you mean 'mtj'\?"),
 }
 
@@ -91,15 +127,18 @@ def test_shipped_card_is_named_as_its_file_and_its_ranges_hold_its_values(name: 
     assert len(file.title) > 10
     for key, entry in (file.parameters | file.clock).items():
         if not isinstance(entry, str) and entry.range:
-            assert entry.range[0] <= entry.value <= entry.range[1], key
+            values = entry.value if isinstance(entry.value, tuple) else (entry.value,)
+            assert all(entry.range[0] <= value <= entry.range[1] for value in values), key
 
 
 def test_si_values_and_derived_ones() -> None:
     card = load_device("mtj-thermal").card
-    assert card.parameters.tau_th == pytest.approx(1e-6, abs=0)
-    assert card.parameters.R_th == pytest.approx(1.6e6)
+    assert card.parameters.tau_th == pytest.approx((1e-6,), abs=0)
+    assert card.parameters.R_th == pytest.approx((1.6e6,))
     assert card.parameters.tmr_0 == pytest.approx(1.24, rel=1e-3)
-    assert card.parameters.C_th == pytest.approx(0.625e-12, abs=0)
+    assert card.parameters.C_th == pytest.approx((0.625e-12,), abs=0)
+    assert round(card.parameters.P_0, 4) == 0.6186
+    assert card.parameters.K_eff == pytest.approx(1.145e-3 / 2.6e-9 - card.parameters.shape_anisotropy)
     assert card.clock.t_cycle == pytest.approx(220e-9, abs=0)
 
 

@@ -99,7 +99,7 @@ def test_a_run_can_be_cut(emission: str, cut: int) -> None:
 
 def test_a_constant_drive_warms_to_a_steady_answer() -> None:
     y = neuron()(torch.full((60, 1, 3), 0.8))[0]
-    assert bool((y[1:] >= y[:-1]).all())
+    assert bool((y[1:] >= y[:-1] - 1e-6).all())
     assert y[0].max() < y[-1].min()
     assert torch.allclose(y[-1], y[-2], rtol=1e-4)
 

@@ -7,14 +7,32 @@ from itertools import pairwise
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scipy import stats
+from scipy.integrate import quad
 
 from ipnet.device import load_device
-from ipnet.physics import barrier, critical_voltage, log_hazard, relax, tmr_at_bias
+from ipnet.errors import IPNetError
+from ipnet.physics import (
+    anisotropy,
+    demagnetisation,
+    log_hazard,
+    magnetisation,
+    polarisation,
+    polarisation_of,
+    quadrature,
+    relax,
+    tmr_at_bias,
+    tmr_of,
+)
 from ipnet.surrogate import cloglog, sample_spikes
 
 MTJ = load_device("mtj-thermal")
+TWO_POLES = {
+    "R_th": '{ value = [0.9, 0.8], unit = "K/uW", assumed = "a test" }',
+    "tau_th": '{ value = [4, 700], unit = "ns", assumed = "a test" }',
+}
 positive = st.floats(1e-3, 1e3)
 rises = st.floats(0, 500)
 
@@ -48,9 +66,42 @@ def test_relaxation_ends_at_the_steady_rise_and_never_leaves_its_bounds(rise, st
 def test_the_steady_rise_is_resistance_times_power() -> None:
     mtj, V = load_device("mtj-thermal"), tensor(0.3)
     p = mtj.card.parameters
-    assert mtj.steady_rise(V).item() == pytest.approx(p.R_th * 0.3**2 / p.R_P, rel=1e-12)
+    assert mtj.steady_rise(V).item() == pytest.approx(sum(p.R_th) * 0.3**2 / p.R_P, rel=1e-12)
     antiparallel = p.R_P * (1 + p.tmr_0 / (1 + (0.3 / p.V_h) ** 2))
-    assert mtj.steady_rise(V, antiparallel=True).item() == pytest.approx(p.R_th * 0.09 / antiparallel, rel=1e-12)
+    assert mtj.steady_rise(V, antiparallel=True).item() == pytest.approx(
+        sum(p.R_th) * 0.09 / antiparallel, rel=1e-12
+    )
+
+
+def test_the_steady_rise_of_a_chain_is_its_whole_resistance_times_power(vary) -> None:
+    chain = vary("mtj-thermal", **TWO_POLES)
+    state = chain.heat(chain.rest(tensor(0.0)), chain.power(tensor(0.3), antiparallel=False), tensor(1e-3))
+    assert sum(state).item() == pytest.approx(1.7e6 * 0.09 / 2530, rel=1e-12)
+    assert sum(state).item() == pytest.approx(chain.steady_rise(tensor(0.3)).item(), rel=1e-12)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(rises, rises, st.floats(0, 0.4), st.lists(st.floats(0, 3e-7), min_size=1, max_size=6))
+def test_a_chain_of_poles_does_not_depend_on_how_a_pulse_is_cut(vary, fast, slow, V, parts) -> None:
+    chain = vary("mtj-thermal", **TWO_POLES)
+    power, start = chain.power(tensor(V), antiparallel=False), (tensor(fast), tensor(slow))
+    whole, cut = chain.heat(start, power, tensor(sum(parts))), start
+    for part in parts:
+        cut = chain.heat(cut, power, tensor(part))
+    scale = max(fast, slow, chain.steady_rise(tensor(V)).item(), 1.0)
+    for a, b in zip(whole, cut, strict=True):
+        assert math.isclose(a.item(), b.item(), rel_tol=1e-12, abs_tol=1e-12 * scale)
+
+
+def test_a_chain_stores_and_loses_what_the_pulse_brings(vary) -> None:
+    chain = vary("mtj-thermal", **TWO_POLES)
+    p = chain.card.parameters
+    power, start, width = chain.power(tensor(0.35), antiparallel=False), (tensor(12.0), tensor(3.0)), 2e-7
+    for i, (R, C) in enumerate(zip(p.R_th, p.C_th, strict=True)):  # the same power flows through every pole
+        course = lambda t, i=i: chain.heat(start, power, tensor(t))[i].item()  # noqa: E731
+        lost, _ = quad(lambda t: course(t) / R, 0, width, epsabs=0, epsrel=1e-11, limit=200)  # noqa: B023
+        stored = C * (course(width) - start[i].item())
+        assert stored + lost == pytest.approx(power.item() * width, rel=1e-9)
 
 
 @settings(max_examples=40, deadline=None)
@@ -104,11 +155,161 @@ def test_the_resistance_lies_between_both_states(V, tmr_0) -> None:
     assert mtj.resistance(tensor(0.0), antiparallel=True).item() == pytest.approx(p.R_AP)
 
 
-def test_barrier_and_critical_voltage_soften() -> None:
-    s, temp = tensor(7e-4), tensor(300.0)
-    assert barrier(tensor(45.0), s, temp, tensor(0.0)).item() == 45.0
-    assert barrier(tensor(45.0), s, temp, tensor(100.0)).item() == pytest.approx(45 * 0.93 * 0.75)
-    assert critical_voltage(tensor(0.3), s, tensor(100.0)).item() == pytest.approx(0.279)
+@settings(max_examples=60, deadline=None)
+@given(st.floats(0, 0.4), st.floats(0, 100))
+def test_the_resistance_of_a_warm_junction_lies_between_both_states(V, rise) -> None:
+    p = MTJ.card.parameters
+    warm = MTJ.resistance(tensor(V), antiparallel=True, rise=tensor(rise)).item()
+    assert p.R_P <= warm <= p.R_AP * (1 + 1e-12)
+    assert warm <= MTJ.resistance(tensor(V), antiparallel=True).item() * (1 + 1e-12), "heat takes TMR away"
+
+
+def test_published_temperature_laws() -> None:
+    """The figures computed from the sources in their own words, not through our normalisation."""
+    temps = torch.tensor([300.0, 350.0, 400.0], dtype=torch.float64)
+    P_300 = 0.62 * (1 - 2e-5 * 300**1.5)  # Kim et al.: P = P0 (1 - 2e-5 T^1.5), P0 = 0.62
+    tmr = tmr_of(polarisation(temps, temps[0], tensor(2e-5 ** (-2 / 3)), tensor(P_300)))
+    assert tmr.tolist() == pytest.approx([0.893, 0.818, 0.744], abs=6e-4)
+    kim = magnetisation(temps, temps[0], *map(tensor, (1420.0, 1.0, 0.4, 1.0)))
+    assert kim.tolist() == pytest.approx([((1 - t / 1420) / (1 - 300 / 1420)) ** 0.4 for t in temps.tolist()])
+    # SWrite: Ms(T) = M* (1 - (T/Tc)^q) + cm, K(T) = K* (Ms/M*)^n + ck, anchored at 295 K; NYU set.
+    M_star, K_star, Ms, K = 5.8077e5, 4.389e5 * 2.6e-9, 1.63e5, 1.145e-3
+
+    def published(temp: float) -> tuple[float, float]:
+        share = lambda t: M_star * (1 - (t / 1453) ** 1.0583)  # noqa: E731
+        warm = share(temp) - share(295) + Ms
+        return warm / Ms, (K_star * ((warm / M_star) ** 1.804 - (Ms / M_star) ** 1.804) + K) / K
+
+    f_0 = 1 - (295 / 1453) ** 1.0583
+    m = magnetisation(*map(tensor, (400.0, 295.0, 1453.0, 1.0583, 1.0, M_star * f_0 / Ms)))
+    k = anisotropy(m, tensor(1.804), tensor(K_star * (Ms / M_star) ** 1.804 / K))
+    assert (m.item(), k.item()) == pytest.approx(published(400.0), rel=1e-12)
+    assert (1 - m.item(), 1 - k.item()) == pytest.approx((0.25, 0.041), abs=5e-3)
+
+
+def test_polarisation_and_tmr_are_inverses_and_a_disc_is_demagnetised() -> None:
+    for tmr in (0.1, 1.24, 6.0):
+        assert tmr_of(tensor(polarisation_of(tmr))).item() == pytest.approx(tmr, rel=1e-12)
+    assert demagnetisation(1.001, 1.0) == pytest.approx(0.0, abs=1e-3)
+    assert demagnetisation(1e4, 1.0) == pytest.approx(1.0, abs=1e-3)
+    assert demagnetisation(2.0, 1.0) == pytest.approx(0.5272 - 0.2364, abs=1e-3)  # Osborn 1945, oblate m = 2
+
+
+@pytest.mark.parametrize("antiparallel", [False, True])
+def test_barrier_and_critical_voltage_follow_the_free_layer(antiparallel: bool, vary) -> None:
+    mtj = vary("mtj-thermal", delta_AP=(30, "1"), V_c0_AP=(0.2, "V"))
+    p, rise = mtj.card.parameters, 60.0
+    delta, V_c0 = mtj.stability(tensor(rise), antiparallel=antiparallel)
+    m = ((1 - 360 / 1420) / (1 - 300 / 1420)) ** 0.4
+    shape = 4e-7 * math.pi * demagnetisation(40e-9, 2.6e-9) * 163e3**2 / 2
+    kappa = (1.145e-3 / 2.6e-9 * m**2.2 - shape * m**2) / (1.145e-3 / 2.6e-9 - shape)
+    P = p.P_0 * (1 - (360 / 1357) ** 1.5) / (1 - (300 / 1357) ** 1.5)
+    weaker = (P / (1 + P**2)) / (p.P_0 / (1 + p.P_0**2))
+    cold = (30.0, 0.2) if antiparallel else (43.9, 0.3189)
+    assert delta.item() == pytest.approx(cold[0] * kappa * 300 / 360, rel=1e-9)
+    assert V_c0.item() == pytest.approx(cold[1] * kappa / weaker, rel=1e-9)
+    at_rest = mtj.stability(tensor(0.0), antiparallel=antiparallel)
+    assert [value.item() for value in at_rest] == pytest.approx(cold, rel=1e-12)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.tuples(st.floats(0, 0.4), st.floats(0, 0.4)).map(sorted),
+    st.tuples(st.floats(0, 100), st.floats(0, 100)).map(sorted),
+    st.booleans(),
+)
+def test_the_hazard_of_a_pulse_rises_with_voltage_and_with_heat(voltages, warmths, antiparallel) -> None:
+    def eta(V: float, rise: float) -> float:
+        return MTJ.log_hazard(tensor(V), tensor(1e-7), (tensor(rise),), antiparallel=antiparallel).item()
+
+    (low, high), (cold, hot) = voltages, warmths
+    assert eta(low, cold) <= eta(high, cold) + 1e-9
+    assert eta(low, cold) <= eta(low, hot) + 1e-9
+    if high < 0.28 and high - low > 1e-3:
+        assert eta(low, cold) < eta(high, cold)
+    if high < 0.28 and hot - cold > 0.1:
+        assert eta(high, cold) < eta(high, hot)
+
+
+def test_dwell_times_are_exponential_with_the_neel_arrhenius_mean(vary) -> None:
+    """A junction at zero volt, asked every 10 ns: mean tau_0 e^delta, no memory of how long it has waited."""
+    mtj = vary(
+        "mtj-thermal",
+        operation='"bias"',
+        delta=(8, "1"),
+        R_th=(0, "K/W"),
+        t_pulse=(10, "ns"),
+        t_cycle=(40, "ns"),
+        t_read=(0, "ns"),
+    )
+    generator, count = torch.Generator().manual_seed(4), 2000
+    V = torch.zeros(count, dtype=torch.float64)
+    state, dwell = mtj.rest(V), torch.zeros(count, dtype=torch.float64)
+    waiting = torch.ones(count, dtype=torch.bool)
+    for _ in range(4000):
+        spikes, state = mtj.cycle(V, state, lambda p: sample_spikes(p, generator))
+        dwell[waiting] += 10e-9
+        waiting &= spikes == 0
+    assert not waiting.any()
+    mean = 1e-9 * math.exp(8)
+    assert dwell.mean().item() == pytest.approx(mean + 5e-9, rel=4 / math.sqrt(count))
+    spread = dwell - 10e-9 * torch.rand(count, generator=generator, dtype=torch.float64)
+    assert stats.kstest(spread.numpy(), stats.expon(scale=mean).cdf).pvalue > 0.01
+    assert stats.kstest(spread.numpy(), stats.expon(scale=1.15 * mean).cdf).pvalue < 0.01
+
+
+# ------------------------------------------------------------------------------------ heat within the pulse
+
+
+@pytest.mark.parametrize("operation", ["bias", "drive and probe"])
+@pytest.mark.parametrize("poles", ["one", "two"])
+def test_the_hazard_is_integrated_over_the_pulse_within_the_stated_error(operation, poles, vary) -> None:
+    changes = TWO_POLES if poles == "two" else {}
+    mtj = vary("mtj-thermal", operation=f'"{operation}"', t_probe=(60, "ns"), **changes)
+    assert 0 <= mtj.switching_error <= 1e-4
+    width = (mtj.t_probe if mtj.probes else mtj.t_pulse).item()
+    worst = 0.0
+    for V, start in ((0.285, 0.0), (0.285, 40.0), (0.30, 10.0)):
+        V = mtj.V_probe.item() if mtj.probes else V
+        state = (tensor(start), *(tensor(start / 2) for _ in range(mtj.poles - 1)))
+        power = mtj.power(tensor(V), antiparallel=False)
+
+        def hazard(t: float, V=V, state=state, power=power) -> float:
+            delta, V_c0 = mtj.stability(sum(mtj.heat(state, power, tensor(t))), antiparallel=False)
+            return math.exp(-delta.item() * max(0.0, 1 - V / V_c0.item())) / 1e-9
+
+        exact, _ = quad(hazard, 0, width, epsabs=0, epsrel=1e-10, limit=400)
+        p = mtj.p_switch(tensor(V), tensor(width), state).item()
+        assert p == pytest.approx(-math.expm1(-exact), rel=1e-8)
+        coarse = cloglog(mtj.log_hazard(tensor(V), tensor(width), state, antiparallel=False, rule=mtj.rule)).item()
+        assert abs(coarse - p) <= 1e-4
+        frozen = -math.expm1(-width * hazard(0.0))
+        worst = max(worst, abs(frozen - p))
+    assert worst > 0.01, "the case must be one in which a frozen temperature would be wrong"
+
+
+def test_quadrature_is_exact_for_what_it_promises() -> None:
+    for nodes, power in ((1, 1), (3, 1), (4, 2), (8, 3)):
+        times, weights = map(np.array, quadrature(nodes, power))
+        assert weights.sum() == pytest.approx(1, rel=1e-14)
+        degree = (2 * nodes - power) // power
+        for n in range(degree + 1):
+            assert (weights * times**n).sum() == pytest.approx(1 / (n + 1), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("V", "width", "rise", "message"),
+    [
+        (0.41, 1e-7, 0.0, r"V must lie in \[0, 400 mV\], where the law is valid; got 410 mV"),
+        (-0.1, 1e-7, 0.0, r"V must lie in .* got -100 mV"),
+        (0.3, 5e-9, 0.0, r"t_pulse must be at least 10 tau_0 .* got 5 ns"),
+        (0.3, 1e-7, 150.0, r"rise must lie in \[0, 101.2 K\], .* got 150 K"),
+        (0.3, 1e-7, -5.0, r"rise must lie in .* got -5 K"),
+    ],
+)
+def test_a_question_outside_the_valid_range_is_refused(V, width, rise, message) -> None:
+    with pytest.raises(IPNetError, match=message):
+        MTJ.p_switch(tensor(V), tensor(width), (tensor(rise),))
 
 
 # ------------------------------------------------------------------------------------ complementary log-log
@@ -160,50 +361,61 @@ def test_spikes_follow_their_probability_and_keep_its_gradient() -> None:
 # ------------------------------------------------------------------- the cycle, against a brute-force solver
 
 
-def brute_force_cycle(card, V: float, rise: float, spike: float) -> tuple[float, float]:
-    """Switching probability and final rise of one cycle by fourth-order Runge-Kutta, with no shared code."""
+def brute_force_cycle(card, V: float, start: list[float], spike: float) -> tuple[float, list[float]]:
+    """Switching probability and final rises of one cycle by fourth-order Runge-Kutta, with no shared code."""
     p, c = card.parameters, card.clock
     other = {"P": "AP", "AP": "P"}[c.rest_state]
+    C = [tau / R for R, tau in zip(p.R_th, p.tau_th, strict=True)]
+    P_0 = math.sqrt(p.tmr_0 / (2 + p.tmr_0))
+    shape = p.K_i / p.t_free - p.K_eff
 
-    def resistance(volt: float, state: str) -> float:
-        return p.R_P if state == "P" else p.R_P + (p.R_AP - p.R_P) / (1 + volt**2 / p.V_h**2)
+    def polarised(rise: float) -> float:
+        return P_0 * (1 - ((p.temp_0 + rise) / p.temp_P) ** 1.5) / (1 - (p.temp_0 / p.temp_P) ** 1.5)
 
-    def heat(rise: float, volt: float, state: str, duration: float) -> float:
+    def resistance(volt: float, state: str, rise: float) -> float:
+        P = polarised(rise)
+        return p.R_P if state == "P" else p.R_P * (1 + 2 * P * P / (1 - P * P) / (1 + volt**2 / p.V_h**2))
+
+    def attempts(volt: float, rise: float) -> float:
+        """Successful attempts per second."""
+        m = ((1 - (p.temp_0 + rise) / p.temp_C) / (1 - p.temp_0 / p.temp_C)) ** p.beta
+        kappa = (p.K_i / p.t_free * m**p.n_K - shape * m * m) / p.K_eff
+        torque = [P / (1 + P * P) for P in (P_0, polarised(rise))]
+        ap = c.rest_state == "AP"
+        V_c0 = (p.V_c0_AP if ap else p.V_c0) * kappa * torque[0] / torque[1]
+        stability = (p.delta_AP if ap else p.delta) * kappa / (1 + rise / p.temp_0)
+        return math.exp(-stability * max(0.0, 1 - volt / V_c0) ** p.exponent) / p.tau_0
+
+    def pulse(
+        rises: list[float], volt: float, state: str, duration: float, freeze: float
+    ) -> tuple[float, list[float]]:
+        """Attempts within an interval and the rises after it; its power is that of a junction `freeze` warm."""
         steps = 400
-        h = duration / steps
+        h, power = duration / steps, volt**2 / resistance(volt, state, freeze)
 
-        def slope(value: float) -> float:
-            return (volt**2 / resistance(volt, state) - value / p.R_th) / (p.tau_th / p.R_th)
+        def slope(y: list[float]) -> list[float]:
+            rises = y[1:]
+            warming = [(power - r / R) / c for r, R, c in zip(rises, p.R_th, C, strict=True)]
+            return [attempts(volt, sum(rises)), *warming]
 
+        y = [0.0, *rises]
         for _ in range(steps):
-            a = slope(rise)
-            b = slope(rise + h * a / 2)
-            d = slope(rise + h * b / 2)
-            e = slope(rise + h * d)
-            rise += h * (a + 2 * b + 2 * d + e) / 6
-        return rise
-
-    def probability(volt: float, width: float, rise: float) -> float:
-        stability = p.delta * (1 - p.softening * rise) / (1 + rise / p.temp_0)
-        distance = max(0.0, 1 - volt / (p.V_c0 * (1 - p.softening * rise)))
-        return 1 - np.exp(-width / p.tau_0 * np.exp(-stability * distance**p.exponent))
+            k1 = slope(y)
+            k2 = slope([v + h / 2 * k for v, k in zip(y, k1, strict=True)])
+            k3 = slope([v + h / 2 * k for v, k in zip(y, k2, strict=True)])
+            k4 = slope([v + h * k for v, k in zip(y, k3, strict=True)])
+            y = [v + h * (a + 2 * b + 2 * d + e) / 6 for v, a, b, d, e in zip(y, k1, k2, k3, k4, strict=True)]
+        return y[0], y[1:]
 
     idle = c.t_cycle - c.t_pulse - c.t_read - c.t_reset
-    if c.operation == "bias":
-        answer = probability(V, c.t_pulse, rise)
-        rise = heat(rise, V, c.rest_state, c.t_pulse)
-    else:
-        rise = heat(rise, V, c.rest_state, c.t_pulse)
-        answer = probability(c.V_probe, c.t_probe, rise)
-        rise = heat(rise, c.V_probe, c.rest_state, c.t_probe)
+    succeeded, rises = pulse(start, V, c.rest_state, c.t_pulse, sum(start))
+    if c.operation == "drive and probe":
+        succeeded, rises = pulse(rises, c.V_probe, c.rest_state, c.t_probe, sum(rises))
         idle -= c.t_probe
-    if spike:
-        rise = heat(rise, c.V_read, other, c.t_read)
-        rise = heat(rise, c.V_reset, other, c.t_reset)
-    else:
-        rise = heat(rise, c.V_read, c.rest_state, c.t_read)
-        rise = heat(rise, 0.0, c.rest_state, c.t_reset)
-    return answer, heat(rise, 0.0, c.rest_state, idle)
+    after = other if spike else c.rest_state
+    _, rises = pulse(rises, c.V_read, after, c.t_read, 0.0)
+    _, rises = pulse(rises, c.V_reset if spike else 0.0, after, c.t_reset, 0.0)
+    return -math.expm1(-succeeded), pulse(rises, 0.0, c.rest_state, idle, 0.0)[1]
 
 
 @pytest.mark.parametrize("exponent", [1, 2])
@@ -216,19 +428,24 @@ def test_a_cycle_equals_a_brute_force_integration(operation, rest_state, spike, 
         operation=f'"{operation}"',
         rest_state=f'"{rest_state}"',
         exponent=(exponent, "1"),
-        V_read=(0.15, "V"),
+        V_read=(0.1, "V"),
         t_reset=(30, "ns"),
-        tau_th=(0.4, "us"),
+        V_c0_AP=(0.3, "V"),
+        delta_AP=(40, "1"),
+        R_th='{ value = [0.9, 0.8], unit = "K/uW", assumed = "a test" }',
+        tau_th='{ value = [30, 400], unit = "ns", assumed = "a test" }',
     )
     answers = []
-    for V, rise in ((0.0, 0.0), (0.28, 0.0), (0.31, 35.0), (0.4, 4.0)):
-        p, (after,) = mtj.cycle(
-            tensor(V)[None], (tensor(rise)[None],), lambda p: answers.append(p) or torch.full_like(p, spike)
+    for V, start in ((0.0, [0.0, 0.0]), (0.28, [0.0, 0.0]), (0.31, [20.0, 15.0]), (0.4, [1.0, 3.0])):
+        p, after = mtj.cycle(
+            tensor(V)[None],
+            tuple(tensor(rise)[None] for rise in start),
+            lambda p: answers.append(p) or torch.full_like(p, spike),
         )
         assert p.item() == spike
-        answer, expected = brute_force_cycle(mtj.card, V, rise, spike)
-        assert answers[-1].item() == pytest.approx(answer, rel=1e-9, abs=1e-15)
-        assert after.item() == pytest.approx(expected, rel=1e-9, abs=1e-9)
+        answer, expected = brute_force_cycle(mtj.card, V, start, spike)
+        assert answers[-1].item() == pytest.approx(answer, rel=1e-3, abs=1.1e-4)
+        assert [part.item() for part in after] == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
 @pytest.mark.parametrize("spike", [0.25, 0.5])
@@ -250,16 +467,16 @@ def test_a_junction_that_does_not_heat_is_the_memoryless_one(vary) -> None:
     for _ in range(3):
         p, state = cold.cycle(V, state, lambda p: p)
         expected, stateless = control.cycle(V, stateless, lambda p: p)
-        assert torch.equal(p, expected)
+        assert torch.allclose(p, expected, rtol=1e-12, atol=0)
         assert not state[0].any()
     assert cold.memory_cycles() == control.memory_cycles() == 0
-    assert cold.card.parameters.C_th == math.inf
+    assert cold.card.parameters.C_th == (math.inf,)
 
 
 def test_a_hot_junction_switches_more_easily() -> None:
     mtj = load_device("mtj-thermal")
     for V in (0.1, 0.2, 0.25):
-        p = mtj.p_switch(tensor(V), mtj.t_pulse, torch.linspace(0, 100, 21, dtype=torch.float64))
+        p = mtj.p_switch(tensor(V), mtj.t_pulse, (torch.linspace(0, 100, 21, dtype=torch.float64),))
         assert bool((p.diff() > 0).all())
 
 
@@ -281,7 +498,11 @@ def test_heat_lingers_and_fades_with_the_stated_horizon(operation: str) -> None:
 
 
 def test_the_published_s_curve_is_met() -> None:
-    """25, 48, 81 % at 0.275, 0.282, 0.288 V (Nat. Commun. s41467-025-66864-9); the card says within 4 points."""
+    """25, 48, 81 % at 0.275, 0.282, 0.288 V (Nat. Commun. s41467-025-66864-9), within 2 percentage points."""
     mtj = load_device("mtj-thermal", operation="bias")
-    for V, p in ((0.275, 0.25), (0.282, 0.48), (0.288, 0.81)):
-        assert mtj.p_switch(tensor(V), mtj.t_pulse, tensor(0.0)).item() == pytest.approx(p, abs=0.04)
+    V = torch.tensor([0.275, 0.282, 0.288], dtype=torch.float64)
+    for through in (
+        mtj.p_switch(V, mtj.t_pulse, mtj.rest(V)),
+        mtj.cycle(V, mtj.rest(V), lambda p: p)[0],
+    ):
+        assert through.tolist() == pytest.approx([0.25, 0.48, 0.81], abs=0.02)

@@ -1,9 +1,9 @@
 """Device cards: TOML files in which every value has a unit and a source, or says that it is assumed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Annotated, Any, Generic, Self, TypeVar
+from typing import Annotated, Any, Generic, Self, TypeVar, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -28,11 +28,14 @@ def quantity(unit: str, description: str, **rules: Any) -> Any:
     return Field(description=description, json_schema_extra={"unit": unit}, **rules)
 
 
+Number = Annotated[float, Field(strict=True)]
+
+
 class Entry(BaseModel):
     """One value of a card as written: exactly one of `source` and `assumed` says where it comes from.
 
     Args:
-        value: the number, in `unit`.
+        value: the number, in `unit`; a list for a quantity of several parts, such as thermal poles.
         unit: any unit of the right dimension.
         source: publication, with the figure or table if there is one.
         assumed: why this value was chosen where no source gives one.
@@ -41,7 +44,7 @@ class Entry(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    value: Annotated[float, Field(strict=True)]
+    value: Number | tuple[Number, ...]
     unit: str
     source: Annotated[str, Field(pattern=r"\S")] | None = None
     assumed: Annotated[str, Field(pattern=r"\S")] | None = None
@@ -57,7 +60,11 @@ class Entry(BaseModel):
 
 
 class CardFile(BaseModel):
-    """A card as written in TOML; `parameters` belong to the junction, `clock` to how it is operated."""
+    """A card as written in TOML.
+
+    `parameters` belong to the junction, `clock` to how it is operated, `variation` to how junctions of one kind
+    differ (see `ipnet.device.vary`), `correlation` to which of their values differ together ("R_P R_AP").
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -67,6 +74,8 @@ class CardFile(BaseModel):
     description: str
     parameters: dict[str, Entry]
     clock: dict[str, Entry | str]
+    variation: dict[str, Entry] = Field(default_factory=dict)
+    correlation: dict[str, Entry] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -81,6 +90,8 @@ class Card(Generic[P, K]):
         parameters: SI values of the junction.
         clock: SI values of the pulses.
         entries: the values as written, with unit and source, by ``table.key``.
+        variation: how junctions of this kind differ, SI.
+        correlation: which of their values differ together.
     """
 
     name: str
@@ -90,6 +101,8 @@ class Card(Generic[P, K]):
     parameters: P
     clock: K
     entries: Mapping[str, Entry]
+    variation: Mapping[str, float] = field(default_factory=dict)
+    correlation: Mapping[str, float] = field(default_factory=dict)
 
     def with_clock(self, **changes: Any) -> "Card[P, K]":
         """The same junction operated differently; values in SI.
@@ -97,17 +110,30 @@ class Card(Generic[P, K]):
         Raises:
             IPNetError: an unknown clock value, or one that breaks a rule.
         """
-        model = type(self.clock)
+        clock, entries = self._changed("clock", changes)
+        return replace(self, clock=clock, entries=entries)
+
+    def with_parameters(self, **changes: Any) -> "Card[P, K]":
+        """Another junction, with some values of this one replaced; values in SI.
+
+        Raises:
+            IPNetError: an unknown value, or one that breaks a rule.
+        """
+        parameters, entries = self._changed("parameters", changes)
+        return replace(self, parameters=parameters, entries=entries)
+
+    def _changed(self, table: str, changes: dict[str, Any]) -> tuple[Any, dict[str, Entry]]:
+        values = getattr(self, table)
+        model = type(values)
         for key in changes:
             if key not in model.model_fields:
-                raise unknown_name("clock value", key, model.model_fields)
-        clock = _validate(model, self.clock.model_dump() | changes, f"card '{self.name}', clock")
-        entries = dict(self.entries)
-        for key, value in changes.items():
-            if f"clock.{key}" in entries:
-                unit = unit_of(model, key)
-                entries[f"clock.{key}"] = Entry(value=value, unit=unit, assumed="set by the user for this run")
-        return replace(self, clock=clock, entries=entries)
+                raise unknown_name(f"{table.removesuffix('s')} value", key, model.model_fields)
+        entries = dict(self.entries) | {
+            f"{table}.{key}": Entry(value=value, unit=unit_of(model, key), assumed="set by the user for this run")
+            for key, value in changes.items()
+            if f"{table}.{key}" in self.entries
+        }
+        return _validate(model, values.model_dump() | changes, f"card '{self.name}', {table}"), entries
 
 
 def unit_of(model: type[BaseModel], key: str) -> str:
@@ -142,7 +168,12 @@ def make_card(file: CardFile, parameters: type[P], clock: type[K]) -> Card[P, K]
         IPNetError: an unknown or missing key, a unit of another dimension, a value out of its range.
     """
     where = f"card '{file.name}'"
-    tables: dict[str, Mapping[str, Entry | str]] = {"parameters": file.parameters, "clock": file.clock}
+    tables: dict[str, Mapping[str, Entry | str]] = {
+        "parameters": file.parameters,
+        "clock": file.clock,
+        "variation": file.variation,
+        "correlation": file.correlation,
+    }
     return Card(
         name=file.name,
         device=file.device,
@@ -156,7 +187,29 @@ def make_card(file: CardFile, parameters: type[P], clock: type[K]) -> Card[P, K]
             for key, entry in entries.items()
             if isinstance(entry, Entry)
         },
+        variation=_shares(file.variation, f"{where}, variation"),
+        correlation=_shares(file.correlation, f"{where}, correlation"),
     )
+
+
+def _shares(entries: Mapping[str, Entry], where: str) -> dict[str, float]:
+    """Dimensionless numbers by name."""
+    shares = {}
+    for key, entry in entries.items():
+        if isinstance(entry.value, tuple):
+            raise IPNetError(f"{where}: '{key}' must be one number; got {list(entry.value)}.")
+        shares[key] = _convert(key, entry, "1", where)
+    return shares
+
+
+def _convert(key: str, entry: Entry, unit: str, where: str) -> Any:
+    """The value of an entry in SI: a float, or a tuple of them."""
+    try:
+        if isinstance(entry.value, tuple):
+            return tuple(to_si(value, entry.unit, unit) for value in entry.value)
+        return to_si(entry.value, entry.unit, unit)
+    except IPNetError as error:
+        raise IPNetError(f"{where}: '{key}': {error}") from error
 
 
 def _to_si(entries: Mapping[str, Entry | str], model: type[BaseModel], where: str) -> dict[str, Any]:
@@ -167,11 +220,10 @@ def _to_si(entries: Mapping[str, Entry | str], model: type[BaseModel], where: st
         expected = unit_of(model, key)
         if isinstance(entry, str) or not expected:
             values[key] = entry if isinstance(entry, str) else entry.value
-            continue
-        try:
-            values[key] = to_si(entry.value, entry.unit, expected)
-        except IPNetError as error:
-            raise IPNetError(f"{where}: '{key}': {error}") from error
+        else:
+            values[key] = _convert(key, entry, expected, where)
+            if get_origin(model.model_fields[key].annotation) is tuple and isinstance(values[key], float):
+                values[key] = (values[key],)  # a single part needs no brackets
     return values
 
 
@@ -183,6 +235,7 @@ def _validate(model: type[K], values: dict[str, Any], where: str) -> K:
         key = str(finding["loc"][0]) if finding["loc"] else ""
         if key and finding["type"] not in ("missing", "extra_forbidden") and unit_of(model, key):
             rule = finding["msg"].replace("Input should", "must")
-            shown = format_si(values[key], unit_of(model, key)) if isinstance(values[key], float) else values[key]
+            value = values[key][int(finding["loc"][1])] if len(finding["loc"]) > 1 else values[key]
+            shown = format_si(value, unit_of(model, key)) if isinstance(value, float) else value
             raise IPNetError(f"{where}: '{key}' {rule}; got {shown}.") from error
         raise invalid_config(error, model, where) from error

@@ -1,13 +1,23 @@
 """Device physics as pure functions of tensors, in SI units; arguments broadcast against each other.
 
 Every law is written once here; devices combine them. Sources: Neel-Brown switching as in Taniguchi & Imamura,
-arXiv:1010.5845; single-pole Joule heating in the form of the SWrite compact model (JaredArz/Stochastic_MTJ_Model,
-joule_heating.f90, device of Rehm et al. 2023); bias-dependent TMR as in the SPICE model of Kim
-et al. (CRTejaswi/mtj, models/kim2015).
+arXiv:1010.5845; Joule heating, magnetisation and anisotropy in the form of the SWrite compact model
+(JaredArz/Stochastic_MTJ_Model, joule_heating.f90, device of Rehm et al. 2023); polarisation and bias-dependent TMR
+as in the SPICE model of Kim et al. (CRTejaswi/mtj, models/kim2015).
 """
 
+import math
+from typing import NamedTuple
+
+import numpy as np
 import torch
 from torch import Tensor
+
+from ipnet.errors import IPNetError
+from ipnet.units import format_si
+
+K_B = 1.380649e-23  # Boltzmann constant [J/K], exact (SI 2019)
+MU_0 = 1.25663706127e-6  # vacuum permeability [T m/A] (CODATA 2022)
 
 
 def tmr_at_bias(tmr_0: Tensor, V: Tensor, V_h: Tensor) -> Tensor:
@@ -31,43 +41,160 @@ def tmr_at_bias(tmr_0: Tensor, V: Tensor, V_h: Tensor) -> Tensor:
     return tmr_0 / (1 + (V / V_h) ** 2)
 
 
-def barrier(delta: Tensor, softening: Tensor, temp_0: Tensor, rise: Tensor) -> Tensor:
-    """Thermal stability of a warm junction: delta(rise) = delta (1 - softening rise) temp_0 / (temp_0 + rise).
+def magnetisation(temp: Tensor, temp_0: Tensor, temp_C: Tensor, q: Tensor, beta: Tensor, weight: Tensor) -> Tensor:
+    """Saturation magnetisation relative to its value at temp_0.
 
-    The energy barrier falls by the fraction `softening` per kelvin, and is measured in units of k_B temp.
+    m(temp) = 1 + weight (f(temp) / f(temp_0) - 1),  f(temp) = (1 - (temp / temp_C)^q)^beta.
+
+    Args:
+        temp: temperature [K], below `temp_C`.
+        temp_0: temperature at which m = 1 [K].
+        temp_C: Curie temperature [K].
+        q: exponent of the reduced temperature [1].
+        beta: exponent of the whole [1].
+        weight: 1 if Ms follows f; otherwise M* f(temp_0) / Ms, for a law M* f + constant fitted at temp_0 [1].
+
+    Returns:
+        m [1].
+
+    References:
+        Kim et al. (models/kim2015): temp_C = 1420 K, q = 1, beta = 0.4, weight = 1. SWrite: temp_C = 1453 K,
+        q = 1.0583, beta = 1, and a constant that anchors the measured value at 295 K.
+
+    Example:
+        >>> m = magnetisation(*map(torch.tensor, (350.0, 300.0, 1400.0, 1.0, 1.0, 1.0)))
+        >>> round(m.item(), 4)  # 1050 / 1100
+        0.9545
+    """
+    f, f_0 = (1 - (temp / temp_C) ** q) ** beta, (1 - (temp_0 / temp_C) ** q) ** beta
+    return 1 + weight * (f / f_0 - 1)
+
+
+def anisotropy(m: Tensor, n_K: Tensor, weight: Tensor) -> Tensor:
+    """Interface anisotropy relative to its value at temp_0: k = 1 + weight (m^n_K - 1).
+
+    Args:
+        m: relative magnetisation, see `magnetisation` [1].
+        n_K: exponent; 3 for single ions, about 2 measured at CoFeB/MgO interfaces [1].
+        weight: 1 if K_i follows m^n_K; below 1 if a constant part was fitted at temp_0 [1].
+
+    Returns:
+        k [1].
+
+    References:
+        Callen & Callen, J. Phys. Chem. Solids 27, 1271 (1966); SWrite: n_K = 1.804 and a constant part.
+
+    Example:
+        >>> anisotropy(*map(torch.tensor, (0.5, 2.0, 1.0))).item()
+        0.25
+    """
+    return 1 + weight * (m**n_K - 1)
+
+
+def demagnetisation(diameter: float, thickness: float) -> float:
+    """Demagnetising factor across a disc less that along it: N = N_z - N_x, of the oblate ellipsoid it resembles.
+
+    N_z = r^2 / (r^2 - 1) (1 - arcsin(e) / (r e)),  e^2 = 1 - 1/r^2,  r = diameter / thickness > 1;
+    N_x = (1 - N_z) / 2.
+
+    Args:
+        diameter: of the free layer [m].
+        thickness: of the free layer [m], smaller than the diameter.
+
+    Returns:
+        N [1], from 0 (sphere) to 1 (film).
+
+    References:
+        Osborn, Phys. Rev. 67, 351 (1945).
+
+    Example:
+        >>> round(demagnetisation(80e-9, 2.6e-9), 3)
+        0.926
+    """
+    r = diameter / thickness
+    e = math.sqrt(1 - 1 / r**2)
+    N_z = (1 - math.asin(e) / (r * e)) / e**2
+    return (3 * N_z - 1) / 2
+
+
+def polarisation(temp: Tensor, temp_0: Tensor, temp_P: Tensor, P_0: Tensor) -> Tensor:
+    """Spin polarisation of the tunnel current: P(temp) = P_0 (1 - (temp/temp_P)^1.5) / (1 - (temp_0/temp_P)^1.5).
+
+    Args:
+        temp: temperature [K], below `temp_P`.
+        temp_0: temperature at which P = P_0 [K].
+        temp_P: where Bloch's law would reach zero [K]; a law 1 - a temp^1.5 has temp_P = a^(-2/3).
+        P_0: polarisation at `temp_0` [1].
+
+    Returns:
+        P [1].
+
+    References:
+        Kim et al. (models/kim2015): a = 2e-5 K^-1.5, so temp_P = 1357 K.
+
+    Example:
+        >>> polarisation(*map(torch.tensor, (300.0, 300.0, 1357.0, 0.6))).item() == torch.tensor(0.6).item()
+        True
+    """
+    return P_0 * ((1 - (temp / temp_P) ** 1.5) / (1 - (temp_0 / temp_P) ** 1.5))
+
+
+def tmr_of(P: Tensor) -> Tensor:
+    """Tunnelling magnetoresistance ratio of two electrodes of polarisation P: TMR = 2 P^2 / (1 - P^2).
+
+    References:
+        Julliere, Phys. Lett. A 54, 225 (1975).
+
+    Example:
+        >>> tmr_of(torch.tensor(0.5)).item()
+        0.6666666865348816
+    """
+    return 2 * P**2 / (1 - P**2)
+
+
+def polarisation_of(tmr: float) -> float:
+    """The polarisation that gives this ratio, the inverse of `tmr_of`: P = sqrt(TMR / (2 + TMR)).
+
+    Example:
+        >>> round(polarisation_of(1.24), 3)
+        0.619
+    """
+    return math.sqrt(tmr / (2 + tmr))
+
+
+def barrier(delta: Tensor, kappa: Tensor, temp_0: Tensor, temp: Tensor) -> Tensor:
+    """Thermal stability of a warm junction: delta(temp) = delta kappa temp_0 / temp.
 
     Args:
         delta: thermal stability E_b / (k_B temp_0) at ambient temperature [1].
-        softening: fractional fall of the energy barrier [1/K].
+        kappa: energy barrier relative to that at temp_0, K_eff(temp) / K_eff(temp_0) [1].
         temp_0: ambient temperature [K].
-        rise: temperature rise above ambient [K]; valid while softening * rise < 1.
+        temp: temperature of the junction [K].
 
     Returns:
-        Thermal stability at temp_0 + rise [1].
+        Thermal stability at `temp` [1].
 
     Example:
-        >>> barrier(*map(torch.tensor, (45.0, 0.0, 300.0, 300.0))).item()
+        >>> barrier(*map(torch.tensor, (45.0, 1.0, 300.0, 600.0))).item()
         22.5
     """
-    return delta * (1 - softening * rise) * temp_0 / (temp_0 + rise)
+    return delta * kappa * temp_0 / temp
 
 
-def critical_voltage(V_c0: Tensor, softening: Tensor, rise: Tensor) -> Tensor:
-    """Intrinsic critical voltage of a warm junction: V_c0(rise) = V_c0 (1 - softening rise).
+def torque(P: Tensor) -> Tensor:
+    """Spin-transfer torque per voltage across a tunnel barrier, in units of hbar G_P / (2 e): P / (1 + P^2).
 
-    Args:
-        V_c0: intrinsic critical voltage at ambient temperature [V].
-        softening: fractional fall per kelvin [1/K].
-        rise: temperature rise above ambient [K].
+    The critical voltage of a macrospin is V_c0 = (4 e / hbar) alpha E_b R_P / torque(P), so that
+    V_c0(temp) = V_c0 kappa torque(P_0) / torque(P).
 
-    Returns:
-        Critical voltage at temp_0 + rise [V].
+    References:
+        Slonczewski, Phys. Rev. B 71, 024411 (2005): symmetric electrodes, G = G_0 (1 + P^2 cos(theta)).
 
     Example:
-        >>> critical_voltage(*map(torch.tensor, (0.5, 1e-3, 500.0))).item()
-        0.25
+        >>> torque(torch.tensor(1.0)).item()
+        0.5
     """
-    return V_c0 * (1 - softening * rise)
+    return P / (1 + P**2)
 
 
 def log_hazard(V: Tensor, t_pulse: Tensor, tau_0: Tensor, delta: Tensor, V_c0: Tensor, exponent: int) -> Tensor:
@@ -96,6 +223,47 @@ def log_hazard(V: Tensor, t_pulse: Tensor, tau_0: Tensor, delta: Tensor, V_c0: T
     """
     distance = (1 - V / V_c0).clamp(min=0)
     return torch.log(t_pulse / tau_0) - delta * (distance if exponent == 1 else distance**exponent)
+
+
+def require_activated(width: float, tau_0: float, what: str) -> None:
+    """Refuse a pulse too short for thermally activated switching, the only regime of `log_hazard`.
+
+    Raises:
+        IPNetError: the width is below 10 tau_0; `what` names it.
+    """
+    if width < 10 * tau_0 * (1 - 1e-9):
+        raise IPNetError(
+            f"{what} must be at least 10 tau_0 (thermally activated switching); got {format_si(width, 's')} with "
+            f"tau_0 = {format_si(tau_0, 's')}: lengthen the pulse."
+        )
+
+
+class Quadrature(NamedTuple):
+    """Nodes of an integral over a pulse: sum_k weights[k] f(times[k] t_pulse) for (1/t_pulse) int f dt.
+
+    Args:
+        times: where the pulse is looked at, in (0, 1), ascending.
+        weights: positive, of sum 1.
+    """
+
+    times: tuple[float, ...]
+    weights: tuple[float, ...]
+
+
+def quadrature(nodes: int, power: int) -> Quadrature:
+    """Gauss-Legendre nodes in u with time = u^power, which resolves a fast start of a pulse for power > 1.
+
+    Exact for polynomials in u up to degree 2 nodes - power.
+
+    Example:
+        >>> quadrature(1, 1)
+        Quadrature(times=(0.5,), weights=(1.0,))
+    """
+    x, w = np.polynomial.legendre.leggauss(nodes)
+    u = (x + 1) / 2
+    weights = w / 2 * power * u ** (power - 1)
+    weights /= weights.sum()
+    return Quadrature(tuple((u**power).tolist()), tuple(weights.tolist()))
 
 
 def relax(rise: Tensor, steady: Tensor, duration: Tensor, tau_th: Tensor) -> Tensor:

@@ -12,9 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ipnet.cards import Card, Values, make_card, read_card_file, shipped_cards
-from ipnet.errors import IPNetError
 from ipnet.registry import Registry
-from ipnet.units import format_si
 
 State = tuple[Tensor, ...]
 Emit = Callable[[Tensor], Tensor]
@@ -31,11 +29,13 @@ class Device(nn.Module, abc.ABC):
         Parameters: the table of the junction's values that a card must give.
         Clock: the table of the operating values; `V_max` and `gain` are among them.
         state_names: what time carries, with units, in the order of `State`.
+        common: values of `Parameters` in which junctions of one kind cannot differ, see `variation` of a card.
     """
 
     Parameters: ClassVar[type[Values]]
     Clock: ClassVar[type[Values]]
-    state_names: ClassVar[tuple[str, ...]] = ()
+    common: ClassVar[frozenset[str]] = frozenset()
+    state_names: tuple[str, ...] = ()
 
     V_bias: Tensor
     V_max: Tensor
@@ -46,8 +46,18 @@ class Device(nn.Module, abc.ABC):
         self.card = card
         for table in (card.parameters, card.clock):
             for key, value in table.model_dump().items():
-                if isinstance(value, float):
+                if isinstance(value, float | tuple):
                     self.register_buffer(key, torch.tensor(value, dtype=torch.float64), persistent=False)
+
+    def derive(self) -> None:
+        """Compute the buffers that follow from others; called after values of the card were replaced."""
+
+    def check(self) -> None:
+        """Refuse values that leave the range in which the law is valid; called after values were replaced.
+
+        Raises:
+            IPNetError: names the quantity, its value and the cure.
+        """
 
     def drive(self, u: Tensor) -> Tensor:
         """Voltage of the pulse: V = clip(V_bias + u, 0, V_max).
@@ -78,19 +88,6 @@ class Device(nn.Module, abc.ABC):
             What was emitted, in [0, 1], and the state at the start of the next cycle.
         """
 
-    def check_activated(self, key: str) -> None:
-        """Refuse a pulse too short for thermally activated switching, the only regime of `physics.log_hazard`.
-
-        Raises:
-            IPNetError: the clock value `key` is below 10 tau_0.
-        """
-        width, tau_0 = getattr(self.card.clock, key), self.card.parameters.tau_0
-        if width < 10 * tau_0 * (1 - 1e-9):
-            raise IPNetError(
-                f"card '{self.card.name}': {key} must be at least 10 tau_0 (thermally activated switching); got "
-                f"{format_si(width, 's')} with tau_0 = {format_si(tau_0, 's')}: lengthen {key}."
-            )
-
     def memory_cycles(self) -> float:
         """How many clock cycles the state needs to fall to 1/e; 0 without memory."""
         return 0.0
@@ -99,23 +96,31 @@ class Device(nn.Module, abc.ABC):
 DEVICES: Registry[Device] = Registry("device", __name__, Device)
 
 
-def load_device(card: str | Path, **clock: Any) -> Device:
+def load_device(
+    card: str | Path, *, variation: str | None = None, variation_seed: int = 0, **clock: Any
+) -> Device:
     """The device of a card.
 
     Args:
         card: name of a shipped card, or path of a TOML file.
+        variation: None for junctions that are all the card's; ``"card"`` for junctions that differ as the card's
+            ``[variation]`` says; or the CSV file of a wafer. Every neuron then has junctions of its own.
+        variation_seed: which of the junctions stands where.
         **clock: operating values in SI that replace the card's; values of the junction cannot be replaced.
 
     Raises:
-        IPNetError: no such card or clock value, or a value that breaks a rule.
+        IPNetError: no such card or clock value, a value that breaks a rule, or a spread that cannot be drawn.
 
     Example:
         >>> load_device("mtj-thermal").card.parameters.R_P
         2530.0
     """
+    from ipnet.device._variation import Varied
+
     file = read_card_file(card)
     entry = DEVICES[file.device]
-    return entry(make_card(file, entry.Parameters, entry.Clock).with_clock(**clock))
+    device = entry(make_card(file, entry.Parameters, entry.Clock).with_clock(**clock))
+    return device if variation is None else Varied(device, variation, variation_seed)
 
 
 def card_names() -> list[str]:

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from ipnet.cards import Card, Values, quantity
 from ipnet.device import Device, Emit, State
-from ipnet.physics import log_hazard
+from ipnet.physics import log_hazard, require_activated
 from ipnet.surrogate import cloglog
 
 
@@ -45,6 +45,7 @@ class Memoryless(Device):
 
     Parameters: ClassVar[type[Values]] = MemorylessParameters
     Clock: ClassVar[type[Values]] = MemorylessClock
+    common: ClassVar[frozenset[str]] = frozenset({"exponent"})
 
     t_pulse: Tensor
     tau_0: Tensor
@@ -54,7 +55,11 @@ class Memoryless(Device):
     def __init__(self, card: Card[MemorylessParameters, MemorylessClock]) -> None:
         super().__init__(card)
         self.b = int(card.parameters.exponent)
-        self.check_activated("t_pulse")
+        self.check()
+
+    def check(self) -> None:
+        """Refuse a pulse that is too short."""
+        require_activated(float(self.t_pulse), float(self.tau_0.max()), f"card '{self.card.name}': t_pulse")
 
     def cycle(self, V: Tensor, state: State, emit: Emit) -> tuple[Tensor, State]:
         """One clock cycle: the pulse switches the junction with P(V); nothing is carried on."""

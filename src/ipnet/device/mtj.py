@@ -1,115 +1,79 @@
 """A magnetic tunnel junction that is heated by its own pulses and switches more easily while it is warm."""
 
 import math
-from typing import Any, ClassVar, Literal, Self
+from collections.abc import Sequence
+from functools import reduce
+from operator import add
+from typing import ClassVar
 
 import torch
-from pydantic import model_validator
+from scipy.optimize import brentq
 from torch import Tensor
 
-from ipnet.cards import Card, Values, quantity
+from ipnet.cards import Card, Values
 from ipnet.device import Device, Emit, State
+from ipnet.device._mtj_range import FINE, check_range, choose_rule
+from ipnet.device._mtj_tables import MTJClock, MTJParameters
 from ipnet.errors import IPNetError
-from ipnet.physics import barrier, critical_voltage, log_hazard, relax, tmr_at_bias
+from ipnet.physics import (
+    Quadrature,
+    anisotropy,
+    barrier,
+    log_hazard,
+    magnetisation,
+    polarisation,
+    relax,
+    require_activated,
+    tmr_at_bias,
+    tmr_of,
+    torque,
+)
 from ipnet.surrogate import cloglog
 from ipnet.units import format_si
 
 
-class MTJParameters(Values):
-    """What belongs to the junction."""
-
-    R_P: float = quantity("ohm", "resistance of the parallel state at zero bias", gt=0)
-    R_AP: float = quantity("ohm", "resistance of the antiparallel state at zero bias", gt=0)
-    V_h: float = quantity("V", "voltage at which the TMR has halved", gt=0)
-    delta: float = quantity("1", "thermal stability E_b / (k_B temp_0)", gt=0)
-    V_c0: float = quantity("V", "intrinsic critical voltage at temp_0", gt=0)
-    tau_0: float = quantity("s", "attempt time", gt=0)
-    exponent: float = quantity("1", "b in the barrier (1 - V/V_c0)^b, 1 or 2", ge=1, le=2, multiple_of=1)
-    temp_0: float = quantity("K", "ambient temperature", gt=0)
-    softening: float = quantity("1/K", "fractional fall of barrier and V_c0 per kelvin", ge=0)
-    R_th: float = quantity("K/W", "thermal resistance to ambient", ge=0)
-    tau_th: float = quantity("s", "thermal time constant R_th C_th", gt=0)
-
-    @model_validator(mode="after")
-    def _is_a_junction(self) -> Self:
-        if self.R_AP <= self.R_P:
-            raise ValueError(
-                f"R_AP must exceed R_P (TMR > 0); got R_P = {format_si(self.R_P, 'ohm')}, "
-                f"R_AP = {format_si(self.R_AP, 'ohm')}: exchange them if the states are named the other way round"
-            )
-        return self
-
-    @property
-    def tmr_0(self) -> float:
-        """TMR at zero bias, (R_AP - R_P) / R_P [1]."""
-        return (self.R_AP - self.R_P) / self.R_P
-
-    @property
-    def C_th(self) -> float:
-        """Heat capacity tau_th / R_th [J/K]; infinite for a junction that does not heat."""
-        return self.tau_th / self.R_th if self.R_th else math.inf
-
-
-class MTJClock(Values):
-    """How the junction is operated; the user may choose these."""
-
-    operation: Literal["bias", "drive and probe"]
-    rest_state: Literal["P", "AP"]
-    V_bias: float = quantity("V", "pulse voltage at zero input ('bias' only)", ge=0)
-    gain: float = quantity("V", "voltage per unit of input before training", gt=0)
-    V_max: float = quantity("V", "largest voltage ever applied to the junction", gt=0)
-    V_probe: float = quantity("V", "probe pulse ('drive and probe' only)", ge=0)
-    V_read: float = quantity("V", "read pulse", ge=0)
-    V_reset: float = quantity("V", "magnitude of the reset pulse, applied if the junction switched", ge=0)
-    t_cycle: float = quantity("s", "clock period, one frame", gt=0)
-    t_pulse: float = quantity("s", "width of the input pulse", gt=0)
-    t_probe: float = quantity("s", "width of the probe pulse ('drive and probe' only)", ge=0)
-    t_read: float = quantity("s", "width of the read pulse", ge=0)
-    t_reset: float = quantity("s", "width of the reset pulse", ge=0)
-
-    @model_validator(mode="after")
-    def _fits_the_cycle(self) -> Self:
-        busy = self.t_pulse + self.t_read + self.t_reset
-        busy += self.t_probe if self.operation == "drive and probe" else 0.0
-        if busy > self.t_cycle * (1 + 1e-9):
-            raise ValueError(
-                f"the pulses of a cycle must fit into t_cycle; got {format_si(busy, 's')} of pulses in "
-                f"{format_si(self.t_cycle, 's')}: lengthen t_cycle or shorten a pulse"
-            )
-        for key in ("V_bias", "V_probe", "V_read", "V_reset"):
-            if getattr(self, key) > self.V_max:
-                raise ValueError(
-                    f"{key} must not exceed V_max; got {key} = {format_si(getattr(self, key), 'V')}, "
-                    f"V_max = {format_si(self.V_max, 'V')}"
-                )
-        return self
+def total(state: Sequence[Tensor]) -> Tensor:
+    """Temperature rise of the junction: the sum over its thermal poles [K]."""
+    return reduce(add, state)
 
 
 class MTJ(Device):
-    """A magnetic tunnel junction with one thermal pole.
+    """A magnetic tunnel junction whose state is its temperature rise above ambient, one part per thermal pole.
 
-    Per cycle, with the rise theta above ambient as the only state:
+    Per cycle:
 
-    * bias: one pulse of V for t_pulse; it switches with P(V, theta) and heats;
+    * bias: one pulse of V for t_pulse switches it and heats it;
     * drive and probe: a pulse of V for t_pulse heats the junction (with the polarity that stabilises the
-      resting state, so it cannot switch), then a short pulse V_probe, the same for every neuron, switches it
-      with P(V_probe, theta);
-    * then the junction is read, reset if it switched, and left to cool until t_cycle has passed.
+      resting state, so it cannot switch), then a short pulse V_probe, the same for every neuron, switches it;
+    * then the junction is read, reset if it is read as switched, and left to cool until t_cycle has passed.
 
-    P = 1 - exp(-exp(eta)), eta = ln(t / tau_0) - delta(theta) (1 - V / V_c0(theta))^b  (`physics.log_hazard`);
-    heating is solved exactly over each interval of constant power (`physics.relax`). Expected spikes stand for
-    the fraction of cycles in which the junction switched: resistance and reset heat are averaged with them.
+    Heat (a Foster chain; solved exactly over each interval of constant power, `physics.relax`):
+    C_i d(rise_i)/dt = V^2 / R - rise_i / R_i, tau_i = R_i C_i, rise = sum_i rise_i.
 
-    Assumptions: the hazard uses the temperature at the start of its pulse; the resistance during the input
-    pulse is that of the resting state, during the reset pulse that of the switched state; the reset succeeds.
+    Switching: P = 1 - exp(-H), H = int dt/tau_0 exp(-delta(temp) (1 - V/V_c0(temp))^b) over the pulse while it
+    heats, by a quadrature (`rule`) chosen at construction as the smallest that is within 1e-4 of 128
+    nodes in P anywhere in the range of the card; `switching_error` is the error found. With kappa the barrier
+    relative to temp_0, delta(temp) = delta kappa temp_0/temp and V_c0(temp) = V_c0 kappa torque(P_0)/torque(P):
+    kappa = K_eff(temp) / K_eff(temp_0), K_eff = K_i(temp)/t_free - mu_0 N Ms(temp)^2 / 2.
 
-    Valid for: thermally activated switching (pulses of at least 10 tau_0); softening * rise < 1.
+    Resistance: R_P in the parallel state, R_P (1 + TMR(V, temp)) in the antiparallel one.
+
+    Reading compares the current at V_read with the middle of the two that the card's junction would give; Gaussian
+    noise I_noise turns the answer round with the probabilities `misread`. Expected spikes stand for the
+    fraction of cycles in which the junction is read as switched: resistance and reset heat are averaged with them.
+
+    Assumptions: the power of a pulse is that at its start (read and reset: at ambient temperature); its
+    resistance is that of the resting state, during the reset pulse that of the switched state.
+
+    Valid for: thermally activated switching (pulses of at least 10 tau_0); temperatures below temp_C and temp_P at
+    which K_eff is positive; a reset that succeeds and a read that does not disturb (1 in 1000 at most).
 
     Raises:
         IPNetError: the card leaves the valid range.
 
     References:
-        The laws: see `ipnet.physics`; the values: see each card.
+        The laws: see `ipnet.physics`; several thermal time scales: Hadamek et al., Micromachines 14, 1581
+        (2023); the values: see each card.
 
     Example:
         >>> from ipnet.device import load_device
@@ -122,97 +86,259 @@ class MTJ(Device):
 
     Parameters: ClassVar[type[Values]] = MTJParameters
     Clock: ClassVar[type[Values]] = MTJClock
-    state_names: ClassVar[tuple[str, ...]] = ("temperature rise [K]",)
+    common: ClassVar[frozenset[str]] = frozenset({"exponent", "diameter", "alpha"})
 
-    delta: Tensor
-    V_c0: Tensor
-    V_h: Tensor
-    V_probe: Tensor
-    tau_0: Tensor
-    tau_th: Tensor
     R_P: Tensor
-    R_th: Tensor
-    softening: Tensor
+    R_AP: Tensor
+    V_h: Tensor
+    temp_P: Tensor
+    delta: Tensor
+    delta_AP: Tensor
+    V_c0: Tensor
+    V_c0_AP: Tensor
+    tau_0: Tensor
     temp_0: Tensor
+    temp_C: Tensor
+    q: Tensor
+    beta: Tensor
+    Ms_weight: Tensor
+    n_K: Tensor
+    K_weight: Tensor
+    Ms: Tensor
+    K_i: Tensor
+    t_free: Tensor
+    R_th: Tensor
+    tau_th: Tensor
+    V_probe: Tensor
+    V_read: Tensor
+    V_reset: Tensor
+    I_noise: Tensor
     t_pulse: Tensor
     t_probe: Tensor
+    t_read: Tensor
+    t_reset: Tensor
+    tmr_0: Tensor
+    P_0: Tensor
+    shape_share: Tensor
+    misread: Tensor
     tail_decay: Tensor
     tail_heat: Tensor
     tail_heat_switched: Tensor
-    tmr_0: Tensor
 
     def __init__(self, card: Card[MTJParameters, MTJClock]) -> None:
         super().__init__(card)
-        clock = card.clock
-        self.probes = clock.operation == "drive and probe"
         self.b = int(card.parameters.exponent)
-        self.register_buffer("tmr_0", torch.tensor(card.parameters.tmr_0, dtype=torch.float64), persistent=False)
-        if self.probes:
-            self.V_bias.zero_()
-        self._check_range(card)
-        for name, value in zip(("tail_decay", "tail_heat", "tail_heat_switched"), self._tail(clock), strict=True):
+        self.probes = card.clock.operation == "drive and probe"
+        self.resting = card.clock.rest_state == "AP"
+        self.poles = len(card.parameters.tau_th)
+        self.state_names = tuple(f"temperature rise of pole {i + 1} [K]" for i in range(self.poles))
+        self.derive()
+        self.check()
+        self.rule, self.switching_error = choose_rule(self)
+
+    def derive(self) -> None:
+        """Compute what follows from the values of the card; call it after replacing one."""
+        parameters, clock = self.card.parameters, self.card.clock
+        shape = parameters.shape_anisotropy * (self.Ms / parameters.Ms) ** 2
+        tmr_0 = self.R_AP / self.R_P - 1
+        derived = {
+            "tmr_0": tmr_0,
+            "P_0": torch.sqrt(tmr_0 / (2 + tmr_0)),
+            "shape_share": shape * self.t_free / self.K_i,
+        }
+        for name, value in derived.items():
+            self.register_buffer(name, value, persistent=False)
+        self.register_buffer("misread", self._misread(parameters), persistent=False)
+        names = ("tail_decay", "tail_heat", "tail_heat_switched")
+        for name, value in zip(names, self._tail(clock), strict=True):
             self.register_buffer(name, value, persistent=False)
 
-    def _check_range(self, card: Card[MTJParameters, MTJClock]) -> None:
-        clock = card.clock
-        self.check_activated("t_probe" if self.probes else "t_pulse")
-        hottest = self.steady_rise(torch.tensor(clock.V_max, dtype=torch.float64)).item()
-        if card.parameters.softening * hottest >= 1:
-            raise IPNetError(
-                f"card '{card.name}': softening * rise must stay below 1 (the barrier would vanish); got a rise "
-                f"of {hottest:.3g} K at V_max = {format_si(clock.V_max, 'V')}: lower V_max or R_th."
-            )
+    def check(self) -> None:
+        """Refuse values that leave the valid range; see the class."""
+        check_range(self)
 
-    def resistance(self, V: Tensor, *, antiparallel: bool) -> Tensor:
-        """R_P in the parallel state, R_P (1 + TMR(V)) in the antiparallel state [ohm]; R_P <= R <= R_AP."""
-        return self.R_P * (1 + tmr_at_bias(self.tmr_0, V, self.V_h)) if antiparallel else self.R_P
+    def resistance(self, V: Tensor, *, antiparallel: bool, rise: Tensor | None = None) -> Tensor:
+        """R_P, or R_P (1 + TMR(V, temp)) in the antiparallel state [ohm], between R_P and R_AP.
+
+        Args:
+            V: voltage [V].
+            antiparallel: the state.
+            rise: temperature rise [K]; None stands for none.
+        """
+        if not antiparallel:
+            return self.R_P
+        if rise is None:
+            return self.R_P * (1 + tmr_at_bias(self.tmr_0, V, self.V_h))
+        P = polarisation(self.temp_0 + rise, self.temp_0, self.temp_P, self.P_0)
+        return self.R_P * (1 + tmr_at_bias(tmr_of(P), V, self.V_h))
+
+    def power(self, V: Tensor, *, antiparallel: bool, rise: Tensor | None = None) -> Tensor:
+        """Joule heat V^2 / R [W]."""
+        return V**2 / self.resistance(V, antiparallel=antiparallel, rise=rise)
 
     def steady_rise(self, V: Tensor, *, antiparallel: bool = False) -> Tensor:
-        """The rise that a constant voltage would reach: R_th V^2 / R(V, state) [K]."""
-        return self.R_th * V**2 / self.resistance(V, antiparallel=antiparallel)
+        """The rise that a constant voltage would reach: sum(R_th) V^2 / R(V, state) [K]."""
+        return self.R_th.sum(0) * self.power(V, antiparallel=antiparallel)
 
-    def p_switch(self, V: Tensor, t_pulse: Tensor, rise: Tensor) -> Tensor:
-        """Probability that a pulse of voltage V [V] and width t_pulse [s] switches a junction `rise` [K] warm."""
-        delta = barrier(self.delta, self.softening, self.temp_0, rise)
-        V_c0 = critical_voltage(self.V_c0, self.softening, rise)
-        return cloglog(log_hazard(V, t_pulse, self.tau_0, delta, V_c0, self.b))
+    def heat(self, state: State, power: Tensor, duration: Tensor) -> State:
+        """The rises after an interval of constant power.
+
+        Args:
+            state: rise of each pole [K].
+            power: [W]; zero lets the junction cool.
+            duration: [s].
+        """
+        poles = zip(state, self.R_th, self.tau_th, strict=True)
+        return tuple(relax(rise, R * power, duration, tau) for rise, R, tau in poles)
+
+    def stability(self, rise: Tensor, *, antiparallel: bool) -> tuple[Tensor, Tensor]:
+        """Thermal stability [1] and critical voltage [V] of a state at temp_0 + rise; see the class."""
+        temp = self.temp_0 + rise
+        m = magnetisation(temp, self.temp_0, self.temp_C, self.q, self.beta, self.Ms_weight)
+        k = anisotropy(m, self.n_K, self.K_weight)
+        kappa = (k - self.shape_share * m**2) / (1 - self.shape_share)
+        softer = kappa * torque(self.P_0) / torque(polarisation(temp, self.temp_0, self.temp_P, self.P_0))
+        delta, V_c0 = (self.delta_AP, self.V_c0_AP) if antiparallel else (self.delta, self.V_c0)
+        return barrier(delta, kappa, self.temp_0, temp), V_c0 * softer
+
+    def log_hazard(
+        self,
+        V: Tensor,
+        t_pulse: Tensor,
+        state: State,
+        *,
+        antiparallel: bool,
+        rule: Quadrature = FINE,
+        ambient: Tensor | float = 0.0,
+    ) -> Tensor:
+        """Logarithm of the hazard integrated over a pulse while it heats the junction; the range is not checked.
+
+        Args:
+            V: voltage of the pulse, of the polarity that switches this state [V].
+            t_pulse: width [s].
+            state: rise of each pole at its start [K].
+            antiparallel: the state that is left.
+            rule: where in the pulse the hazard is evaluated.
+            ambient: how much warmer than temp_0 the surroundings are [K].
+
+        Returns:
+            ln H [1], for `ipnet.surrogate.cloglog`.
+        """
+        power = self.power(V, antiparallel=antiparallel, rise=total(state) + ambient)
+        nodes = []
+        for time, weight in zip(*rule, strict=True):
+            rise = total(self.heat(state, power, time * t_pulse)) + ambient
+            delta, V_c0 = self.stability(rise, antiparallel=antiparallel)
+            nodes.append(log_hazard(V, weight * t_pulse, self.tau_0, delta, V_c0, self.b))
+        return torch.logsumexp(torch.stack(nodes), 0) if len(nodes) > 1 else nodes[0]
+
+    def p_switch(self, V: Tensor, t_pulse: Tensor, state: State, *, antiparallel: bool | None = None) -> Tensor:
+        """Probability that a pulse switches a junction, to the precision of 64 quadrature nodes.
+
+        Args:
+            V: voltage of the pulse, of the polarity that switches this state [V], in [0, V_max].
+            t_pulse: width [s], at least 10 tau_0.
+            state: rise of each pole at its start [K], from 0 to the steady rise at V_max.
+            antiparallel: the state that is left; None for the resting state of the card's clock.
+
+        Returns:
+            P [1].
+
+        Raises:
+            IPNetError: a quantity is out of its range.
+        """
+        name, hottest = self.card.name, self.hottest.max().item()
+        require_activated(float(t_pulse.min()), float(self.tau_0.max()), f"card '{name}': t_pulse")
+        for what, value, high, unit in (("V", V, self.V_max, "V"), ("rise", total(state), hottest, "K")):
+            for seen in (value.min().item(), value.max().item()):
+                if not -1e-9 <= seen <= float(high) * (1 + 1e-6):
+                    raise IPNetError(
+                        f"card '{name}': {what} must lie in [0, {format_si(float(high), unit)}], where the law is "
+                        f"valid; got {format_si(seen, unit)}."
+                    )
+        left = self.resting if antiparallel is None else antiparallel
+        return cloglog(self.log_hazard(V, t_pulse, state, antiparallel=left))
 
     def cycle(self, V: Tensor, state: State, emit: Emit) -> tuple[Tensor, State]:
         """One clock cycle; see the class."""
-        (rise,) = state
-        resting = self.card.clock.rest_state == "AP"
-        heated = relax(rise, self.steady_rise(V, antiparallel=resting), self.t_pulse, self.tau_th)
+        rise = total(state) if self.resting else None
+        heated = self.heat(state, self.power(V, antiparallel=self.resting, rise=rise), self.t_pulse)
         if self.probes:
-            emitted = emit(self.p_switch(self.V_probe, self.t_probe, heated))
-            steady = self.steady_rise(self.V_probe, antiparallel=resting)
-            heated = relax(heated, steady, self.t_probe, self.tau_th)
+            emitted = emit(self._answer(self.V_probe, self.t_probe, heated))
+            rise = total(heated) if self.resting else None
+            power = self.power(self.V_probe, antiparallel=self.resting, rise=rise)
+            heated = self.heat(heated, power, self.t_probe)
         else:
-            emitted = emit(self.p_switch(V, self.t_pulse, rise))
-        rise = heated * self.tail_decay + (self.tail_heat + self.tail_heat_switched * emitted)
-        return emitted, (rise,)
+            emitted = emit(self._answer(V, self.t_pulse, state))
+        tails = zip(heated, self.tail_decay, self.tail_heat, self.tail_heat_switched, strict=True)
+        return emitted, tuple(part * decay + (heat + extra * emitted) for part, decay, heat, extra in tails)
+
+    def _answer(self, V: Tensor, t_pulse: Tensor, state: State) -> Tensor:
+        """Probability that the junction is read as switched after a pulse."""
+        eta = self.log_hazard(V, t_pulse, state, antiparallel=self.resting, rule=self.rule)
+        p = cloglog(eta)
+        if not self.misreads:
+            return p
+        return self.misread[0] + (1 - self.misread[0] - self.misread[1]) * p
+
+    def _misread(self, parameters: MTJParameters) -> Tensor:
+        """Probabilities that the resting state is read as switched, and the switched one as resting."""
+        V = self.V_read
+        tmr = parameters.tmr_0 / (1 + (V / parameters.V_h) ** 2)
+        middle = V / parameters.R_P * (1 + 1 / (1 + tmr)) / 2
+        currents = [V / self.resistance(V, antiparallel=ap) for ap in (self.resting, not self.resting)]
+        sign = -1 if self.resting else 1
+        margins = torch.stack(
+            torch.broadcast_tensors(sign * (currents[0] - middle), sign * (middle - currents[1]))
+        )
+        misread = torch.erfc(margins / (math.sqrt(2) * self.I_noise.clamp(min=1e-30))) / 2
+        self.misreads = bool((misread > 1e-12).any())
+        return misread
 
     def _tail(self, clock: MTJClock) -> tuple[Tensor, Tensor, Tensor]:
-        """Read, reset and idle as one affine map: rise -> decay rise + heat + heat_switched emitted."""
+        """Read, reset and idle as one affine map per pole: rise -> decay rise + heat + heat_switched emitted."""
         zero, one = torch.zeros((), dtype=torch.float64), torch.ones((), dtype=torch.float64)
-        resting = clock.rest_state == "AP"
-        read, reset = zero + clock.V_read, zero + clock.V_reset
         idle = clock.t_cycle - clock.t_pulse - clock.t_read - clock.t_reset
         idle -= clock.t_probe if self.probes else 0.0
 
         def run(start: Tensor, during_read: Tensor, during_reset: Tensor) -> Tensor:
-            rise = relax(start, during_read, zero + clock.t_read, self.tau_th)
-            rise = relax(rise, during_reset, zero + clock.t_reset, self.tau_th)
-            return relax(rise, zero, zero + max(idle, 0.0), self.tau_th)
+            state: State = (start,) * self.poles
+            state = self.heat(state, during_read, self.t_read)
+            state = self.heat(state, during_reset, self.t_reset)
+            return torch.stack(self.heat(state, zero, zero + max(idle, 0.0)))
 
-        stayed = run(zero, self.steady_rise(read, antiparallel=resting), zero)
+        stayed = run(zero, self.power(self.V_read, antiparallel=self.resting), zero)
         switched = run(
             zero,
-            self.steady_rise(read, antiparallel=not resting),
-            self.steady_rise(reset, antiparallel=not resting),
+            self.power(self.V_read, antiparallel=not self.resting),
+            self.power(self.V_reset, antiparallel=not self.resting),
         )
         return run(one, zero, zero), stayed, switched - stayed
 
+    @property
+    def hottest(self) -> Tensor:
+        """The rise that V_max would reach in the parallel state, the upper end of the valid range [K]."""
+        return self.steady_rise(self.V_max)
+
     def memory_cycles(self) -> float:
-        """tau_th / t_cycle: how many clock cycles the heat needs to fall to 1/e; 0 if nothing heats."""
-        parameters: Any = self.card.parameters
-        return float(parameters.tau_th / self.card.clock.t_cycle) if parameters.R_th else 0.0
+        """How many clock cycles the heat that a pulse leaves to the next cycle needs to fall to 1/e; 0 for none.
+
+        With one pole tau_th / t_cycle; with several the time after which sum_i a_i exp(-t/tau_i) is 1/e of its
+        start, a_i = R_i (1 - exp(-t_pulse/tau_i)) exp(-(t_cycle - t_pulse)/tau_i).
+        """
+        parameters, clock = self.card.parameters, self.card.clock
+        idle = clock.t_cycle - clock.t_pulse
+        parts = [
+            (-R * math.expm1(-clock.t_pulse / tau) * math.exp(-idle / tau), tau)
+            for R, tau in zip(parameters.R_th, parameters.tau_th, strict=True)
+        ]
+        start: float = sum(a for a, _ in parts)
+        if not start:
+            return 0.0
+
+        def above(t: float) -> float:
+            return math.fsum(a * math.exp(-t / tau) for a, tau in parts) / start - math.exp(-1)
+
+        slowest = max(tau for _, tau in parts)
+        horizon: float = brentq(above, 0.0, 2 * slowest, xtol=1e-12 * slowest)
+        return float(horizon / clock.t_cycle)

@@ -22,6 +22,8 @@ class Intrinsic(Memory):
         emission: ``"expectation"`` or ``"sample"``.
         devices: junctions in parallel per neuron, for ``"sample"``.
         seed: of the random draws.
+        variation: ``"card"`` or a wafer's CSV file for junctions that differ, see `ipnet.device.load_device`.
+        variation_seed: which of them stands where.
 
     Raises:
         IPNetError: see `ipnet.device.load_device` and `ipnet.neuron.Neuron`.
@@ -42,9 +44,11 @@ class Intrinsic(Memory):
         emission: Emission = "expectation",
         devices: int = 1,
         seed: int = 0,
+        variation: str | None = None,
+        variation_seed: int = 0,
     ) -> None:
         super().__init__()
-        device = load_device(card, **(clock or {}))
+        device = load_device(card, variation=variation, variation_seed=variation_seed, **(clock or {}))
         self.neuron = Neuron(device, channels, emission=emission, devices=devices, seed=seed)
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
