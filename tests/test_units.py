@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipnet.errors import IPNetError
-from ipnet.units import format_si, parse_unit, to_si
+from ipnet.units import format_si, parse_unit, read_quantity, to_si
 
 
 @pytest.mark.parametrize(
@@ -75,3 +75,17 @@ def test_format(value: float, unit: str, text: str) -> None:
 def test_what_is_written_reads_back(value: float, unit: str) -> None:
     number, symbol = format_si(value, unit).split()
     assert math.isclose(to_si(float(number), symbol, unit), value, rel_tol=6e-4)
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "value"),
+    [("20ms", "s", 0.02), (" 1.5 us ", "s", 1.5e-6), ("2e-3s", "s", 2e-3), ("-3 mV", "V", -3e-3)],
+)
+def test_a_quantity_is_read_with_its_unit(text: str, unit: str, value: float) -> None:
+    assert read_quantity(text, unit) == pytest.approx(value, rel=1e-12)
+
+
+@pytest.mark.parametrize("text", ["", "20", "ms", "20 mV", "2..0 s", "20 parsec", "nan s"])
+def test_a_quantity_needs_a_number_and_the_right_unit(text: str) -> None:
+    with pytest.raises(IPNetError, match=r"unit"):
+        read_quantity(text, "s")

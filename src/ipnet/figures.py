@@ -19,7 +19,7 @@ from ipnet.comparison import Comparison
 from ipnet.errors import IPNetError
 from ipnet.units import format_si
 
-_STYLE: Any = {
+STYLE: Any = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
@@ -114,7 +114,7 @@ def _uri(figure: Figure, kind: str) -> str:
 def accuracy_figure(comparison: Comparison) -> str:
     """Accuracy of every seed and mean with both intervals, one line per contender, the best on top."""
     ranking = comparison.ranking
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure((6.4, 1.25 + 0.36 * len(ranking)), layout="constrained")
         axes, lowest = figure.add_subplot(), 100.0
         colour, marker = colours(list(comparison.standings)), _markers(list(comparison.standings))
@@ -151,7 +151,7 @@ def _ceiling(axes: Axes, comparison: Comparison) -> None:
 
 def learning_figure(comparison: Comparison) -> str:
     """Validation score per epoch: mean over seeds, and every seed as a thin line."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure((6.4, 1.25 + 0.36 * max(len(comparison.standings), 4)), layout="constrained")
         axes = figure.add_subplot()
         colour, marker = colours(list(comparison.standings)), _markers(list(comparison.standings))
@@ -199,7 +199,7 @@ def heat_figure(trace: Trace, frame_interval: float, clock_period: float, horizo
     occupied = trace.frames[trace.frames > 0]
     full = float(np.quantile(occupied, 0.98)) if occupied.size else 1.0
     hottest = max(float(trace.rise.max()), 1e-9)
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure((12.4, 5.9), layout="constrained")
         parts: Any = figure.subfigures(2, 1, height_ratios=(3.3, 2.2))
         upper, lower = parts

@@ -97,6 +97,26 @@ def to_si(value: float, unit: str, expected: str) -> float:
     return value * given.factor / wanted.factor
 
 
+def read_quantity(text: str, expected: str) -> float:
+    """Read a number with its unit, such as "20ms" or "1.6 K/uW", into SI.
+
+    Raises:
+        IPNetError: no number, no unit, or one of another dimension than `expected`.
+
+    Example:
+        >>> read_quantity("20ms", "s"), read_quantity("1.6 K/uW", "K/W")
+        (0.02, 1600000.0)
+    """
+    match = re.match(r"^\s*([-+]?[\d.]+(?:[eE][-+]?\d+)?)\s*(.*?)\s*$", text)
+    try:
+        value = float(match[1]) if match else None
+    except ValueError:
+        value = None
+    if match is None or value is None or not match[2]:
+        raise IPNetError(f"a number with a unit like '{expected}' is needed; got '{text}'.")
+    return to_si(value, match[2], expected)
+
+
 def format_si(value: float, unit: str) -> str:
     """Write a value with the SI prefix that suits it.
 
