@@ -125,7 +125,7 @@ def test_shipped_card_is_named_as_its_file_and_its_ranges_hold_its_values(name: 
     file = read_card_file(name)
     assert file.name == name
     assert len(file.title) > 10
-    for key, entry in (file.parameters | file.clock).items():
+    for key, entry in (*file.parameters.items(), *file.clock.items(), *file.variation.items()):
         if not isinstance(entry, str) and entry.range:
             values = entry.value if isinstance(entry.value, tuple) else (entry.value,)
             assert all(entry.range[0] <= value <= entry.range[1] for value in values), key

@@ -157,3 +157,15 @@ def test_a_checkpoint_cannot_carry_a_device_value() -> None:
 def test_errors(options: dict[str, object], message: str) -> None:
     with pytest.raises(IPNetError, match=message):
         neuron(**options)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+@pytest.mark.parametrize("card", ["mtj-thermal", "leaky", "memristor-rnnet"])
+def test_half_precision_is_computed_in_single(card: str, dtype: torch.dtype) -> None:
+    x = frames(6, 2, 3).abs()
+    whole, (state,) = neuron(card)(x.to(dtype).float())
+    half, (kept,) = neuron(card)(x.to(dtype))
+    assert half.dtype == dtype
+    assert kept.dtype == torch.float32
+    assert torch.equal(half, whole.to(dtype))
+    assert torch.equal(kept, state)

@@ -190,9 +190,10 @@ def test_published_temperature_laws() -> None:
 def test_polarisation_and_tmr_are_inverses_and_a_disc_is_demagnetised() -> None:
     for tmr in (0.1, 1.24, 6.0):
         assert tmr_of(tensor(polarisation_of(tmr))).item() == pytest.approx(tmr, rel=1e-12)
-    assert demagnetisation(1.001, 1.0) == pytest.approx(0.0, abs=1e-3)
-    assert demagnetisation(1e4, 1.0) == pytest.approx(1.0, abs=1e-3)
-    assert demagnetisation(2.0, 1.0) == pytest.approx(0.5272 - 0.2364, abs=1e-3)  # Osborn 1945, oblate m = 2
+    for aspect, N_z in ((1.0, 0.3116), (0.5, 0.4745), (0.1, 0.7967)):  # thickness / diameter: Chen et al. 1991
+        assert demagnetisation(1.0, aspect) == pytest.approx((3 * N_z - 1) / 2, abs=2e-4)
+    assert demagnetisation(1e5, 1.0) == pytest.approx(1.0, abs=1e-3)
+    assert demagnetisation(1.0, 1e3) == pytest.approx(-0.5, abs=1e-3)
 
 
 @pytest.mark.parametrize("antiparallel", [False, True])
@@ -212,23 +213,29 @@ def test_barrier_and_critical_voltage_follow_the_free_layer(antiparallel: bool, 
     assert [value.item() for value in at_rest] == pytest.approx(cold, rel=1e-12)
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.parametrize("card", ["mtj-thermal", "mtj-nyu", "mtj-uta", "mtj-minnesota"])
+@settings(max_examples=40, deadline=None)
 @given(
-    st.tuples(st.floats(0, 0.4), st.floats(0, 0.4)).map(sorted),
-    st.tuples(st.floats(0, 100), st.floats(0, 100)).map(sorted),
+    st.tuples(st.floats(0, 1), st.floats(0, 1)).map(sorted),
+    st.tuples(st.floats(0, 1), st.floats(0, 1)).map(sorted),
     st.booleans(),
 )
-def test_the_hazard_of_a_pulse_rises_with_voltage_and_with_heat(voltages, warmths, antiparallel) -> None:
-    def eta(V: float, rise: float) -> float:
-        return MTJ.log_hazard(tensor(V), tensor(1e-7), (tensor(rise),), antiparallel=antiparallel).item()
+def test_the_hazard_of_a_pulse_rises_with_voltage_and_with_heat(card, voltages, warmths, antiparallel) -> None:
+    """With heat: below nine tenths of V_c0; close to it the V_c0 of mtj-nyu, which grows with heat, wins."""
+    mtj = load_device(card)
+    V_c0, hottest = (mtj.V_c0_AP if antiparallel else mtj.V_c0).item(), mtj.hottest.item()
+
+    def eta(v: float, warmth: float) -> float:
+        state = (tensor(warmth * hottest), *(tensor(0.0) for _ in range(mtj.poles - 1)))[::-1]
+        return mtj.log_hazard(tensor(v * V_c0), tensor(1e-7), state, antiparallel=antiparallel).item()
 
     (low, high), (cold, hot) = voltages, warmths
     assert eta(low, cold) <= eta(high, cold) + 1e-9
-    assert eta(low, cold) <= eta(low, hot) + 1e-9
-    if high < 0.28 and high - low > 1e-3:
+    assert eta(0.9 * low, cold) <= eta(0.9 * low, hot) + 1e-9
+    if high < 0.9 and high - low > 1e-2:
         assert eta(low, cold) < eta(high, cold)
-    if high < 0.28 and hot - cold > 0.1:
-        assert eta(high, cold) < eta(high, hot)
+    if hot - cold > 1e-2:
+        assert eta(0.9 * high, cold) < eta(0.9 * high, hot)
 
 
 def test_dwell_times_are_exponential_with_the_neel_arrhenius_mean(vary) -> None:

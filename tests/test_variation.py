@@ -27,7 +27,7 @@ def test_the_spread_is_the_one_of_the_card() -> None:
         for name in card.variation
         if not name.startswith("stuck")
     }
-    assert set(logs) == {"R_P", "R_AP", "V_c0", "delta", "R_th", "tau_th"}
+    assert set(logs) == {"R_P", "R_AP", "V_c0", "V_c0_AP", "delta", "delta_AP", "R_th", "tau_th"}
     for name, log in logs.items():
         assert log.numel() == 20_000
         assert log.std().item() == pytest.approx(card.variation[name], rel=0.03)
@@ -104,6 +104,23 @@ def test_the_layer_needs_no_change_and_training_moves_no_junction() -> None:
     for name, value in device.population(of(1, 3, 2, 8, 8))[0].named_buffers():
         assert torch.equal(value, values[name])
     assert {name for name, _ in network.named_parameters()} == {name for name, _ in plain.named_parameters()}
+
+
+def test_a_population_is_drawn_where_the_network_is() -> None:
+    """`meta` stands for a GPU: every buffer of the population must have moved there."""
+    device = load_device("mtj-thermal", variation="card").to("meta")
+    V = of(1, 2, 3).to("meta")
+    p, (rise,) = device.cycle(V, device.rest(V), lambda p: p)
+    assert p.device.type == rise.device.type == "meta"
+    assert all(value.device.type == "meta" for value in device.population(V)[0].buffers())
+
+
+def test_every_layer_has_junctions_of_its_own() -> None:
+    network = Network((4, 8, 8), 3, Backbone(width=4), "intrinsic", ("frontier", "stem"), variation="card")
+    first, second = (module.device for module in network.modules() if isinstance(module, Neuron))
+    V = of(1, 1, 4, 8, 8)
+    assert (first.layer, second.layer) == (0, 1)
+    assert not torch.equal(first.population(V)[0].R_P, second.population(V)[0].R_P)
 
 
 def test_run_a_then_b_equals_run_a_plus_b() -> None:
@@ -185,6 +202,11 @@ def test_a_wafer_gives_its_junctions(tmp_path: Path) -> None:
         ("exponent\n1", r"unknown column of wafer 'wafer.csv' 'exponent'"),
         ("R_P [kohm],V_c0\n2.5\n", r"wafer 'wafer.csv', line 2: 2 cells are needed, as in the header; got 1"),
         ("R_P [kohm]\n2.5\n\ntwo\n", r"line 4: 'R_P' must be a number .*'two'"),
+        ("R_P [kohm]\n2.5 2.6\n", r"line 2: 'R_P' needs 1 number; got '2.5 2.6'"),
+        ("R_P [kohm],V_c0\n2.5,\n", r"line 2: 'V_c0' needs 1 number; got ''"),
+        ("R_th [K/uW]\n1 2\n", r"line 2: 'R_th' needs 1 number; got '1 2'"),
+        ("R_P,R_P\n1,2\n", r"wafer 'wafer.csv' must have each column once; got 'R_P' twice"),
+        ("Ms\n1e5\n", r"unknown column of wafer 'wafer.csv' 'Ms'"),
         ("R_P [s]\n2.5\n", r"line 2: 'R_P' must be .* a unit like 'ohm' is needed; got 's'"),
         ("R_P [kohm]\n2.5\n9\n", r"line 3: .*R_AP must exceed R_P .* got R_P = 9 kohm"),
         ("R_P [kohm],state\n2.5,dead\n", r"line 2: unknown state 'dead'; .*stuck_resting, stuck_switched"),
@@ -205,7 +227,7 @@ def test_a_bad_wafer_is_answered_with_the_line(text: str, message: str, tmp_path
     ("changes", "message"),
     [
         ({"stuck_resting": (60, "%"), "stuck_switched": (50, "%")}, r"must not exceed 1 together; got 1.1"),
-        ({"stuck_resting": (-1, "%")}, r"'stuck_resting' must not be negative; got -0.01"),
+        ({"stuck_resting": (-1, "%")}, r"'stuck_resting' must not be negative or infinite; got -0.01"),
         ({'"R_P R_th"': (1.2, "1")}, r"must name two different values .* got 'R_P R_th' = 1.2"),
         ({'"R_P R_th"': (-0.9, "1")}, r"the correlations contradict each other"),
     ],

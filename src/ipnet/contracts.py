@@ -182,7 +182,7 @@ def _sourced(build: DeviceMaker) -> Findings:
     for table in ("parameters", "clock"):
         for key, value in getattr(device.card, table).model_dump().items():
             entry = device.card.entries.get(f"{table}.{key}")
-            if isinstance(value, float) and not (entry and entry.unit and (entry.source or entry.assumed)):
+            if isinstance(value, float | tuple) and not (entry and entry.unit and (entry.source or entry.assumed)):
                 yield f"{table}.{key} has not"
 
 
@@ -192,7 +192,7 @@ def _fixed(build: DeviceMaker) -> Findings:
     for name, _ in device.named_parameters():
         yield f"'{name}' is an nn.Parameter"
     for table in (device.card.parameters, device.card.clock):
-        values += [key for key, value in table.model_dump().items() if isinstance(value, float)]
+        values += [key for key, value in table.model_dump().items() if isinstance(value, float | tuple)]
     buffers = dict(device.named_buffers())
     for name in sorted(set(values) - set(buffers)):
         yield f"'{name}' is not a buffer"

@@ -12,7 +12,7 @@ from ipnet.cards import Card, read_card_file, shipped_cards, unit_of
 from ipnet.device import DEVICES, Device
 from ipnet.device.mtj import MTJ
 from ipnet.errors import IPNetError
-from ipnet.physics import MU_0
+from ipnet.physics import MU_0, demagnetisation
 from ipnet.units import format_si
 
 Kind = Literal["drive", "probe", "read", "reset"]
@@ -57,9 +57,8 @@ in place of B, and STP for u. The .options, .print, and the quotes of param='..'
 _LAWS = """\
 .param tmr_0={R_AP/R_P-1} P_0={sqrt(tmr_0/(2+tmr_0))} torque_0={P_0/(1+P_0*P_0)}
 .param bloch_0={1-pow(temp_0/temp_P,1.5)} f_0={pow(1-pow(temp_0/temp_C,q_Ms),beta)}
-* Share of the shape in the anisotropy, mu_0 N Ms^2 t_free / (2 K_i), N = (3 N_z - 1)/2 of an ellipsoid (Osborn).
-.param aspect={diameter/t_free} ecc={sqrt(1-1/(aspect*aspect))} N_z={(1-asin(ecc)/(aspect*ecc))/(ecc*ecc)}
-.param shape={mu_0*(3*N_z-1)/4*Ms*Ms*t_free/K_i}
+* Share of the shape in the anisotropy, mu_0 N Ms^2 t_free / (2 K_i).
+.param shape={mu_0*N_demag/2*Ms*Ms*t_free/K_i}
 * Access transistor, a switch between top and the junction (j).
 S_access top j wl bottom access
 .model access sw(vt={V_threshold} vh=0 ron={R_on} roff={R_off})
@@ -169,6 +168,10 @@ def subcircuit(device: Device) -> str:
     card = _junction(device).card
     head = ".subckt mtj_neuron top bottom wl rise state hazard H clear current params:"
     values = [f"+ {_RENAMED.get(key, key)}={value} ; {note}" for key, value, note in _rows(card, "parameters")]
+    N = demagnetisation(card.parameters.diameter, card.parameters.t_free)
+    values.append(
+        f"+ N_demag={N:.8g} ; 1, N_z - N_x of a cylinder of this diameter and t_free (Joseph 1966). Computed"
+    )
     return "\n".join([head, *values, _ACCESS + _LAWS.replace("{CHAIN}", _chain(card.parameters.R_th))])
 
 

@@ -130,6 +130,8 @@ class Network(nn.Module):
             }
         )
         self.causal = MEMORIES[memory].causal
+        for layer, module in enumerate(module for module in self.modules() if isinstance(module, Neuron)):
+            module.device.layer = layer  # junctions that differ do so in every layer anew
 
     @staticmethod
     def _choose(memory: str, at: tuple[str, ...], backbone: Backbone) -> tuple[str, ...]:

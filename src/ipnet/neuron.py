@@ -67,14 +67,15 @@ class Neuron(nn.Module):
         """Run over time.
 
         Args:
-            x: pre-activations [T, B, C, ...], T >= 1.
+            x: pre-activations [T, B, C, ...], T >= 1; half precision is computed in single.
             state: where an earlier run ended; None starts at rest.
 
         Returns:
             Emission [T, B, C, ...] in [0, 1], and the state after the last step: each of
             `device.state_names` as [devices, B, C, ...].
         """
-        gain = self.device.gain.to(x.dtype) * torch.exp(self.log_gain)
+        precise = torch.promote_types(x.dtype, torch.float32)  # exponents of half precision are too coarse
+        gain = self.device.gain.to(precise) * torch.exp(self.log_gain)
         u = x * gain.view(-1, *[1] * (x.dim() - 3))
         if state is None:
             state = self.device.rest(u[0].expand(self.devices, *u.shape[1:]))
@@ -83,4 +84,4 @@ class Neuron(nn.Module):
             V = self.device.drive(u_t).expand(self.devices, *u_t.shape)
             spikes, state = self.device.cycle(V, state, self.emit)
             emitted.append(spikes.mean(0) if self.devices > 1 else spikes[0])
-        return torch.stack(emitted), state
+        return torch.stack(emitted).to(x.dtype), state

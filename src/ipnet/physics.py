@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from scipy.special import ellipe, ellipk
 from torch import Tensor
 
 from ipnet.errors import IPNetError
@@ -92,28 +93,29 @@ def anisotropy(m: Tensor, n_K: Tensor, weight: Tensor) -> Tensor:
 
 
 def demagnetisation(diameter: float, thickness: float) -> float:
-    """Demagnetising factor across a disc less that along it: N = N_z - N_x, of the oblate ellipsoid it resembles.
+    """Demagnetising factor across a cylinder less that along it, N = N_z - N_x, for uniform magnetisation.
 
-    N_z = r^2 / (r^2 - 1) (1 - arcsin(e) / (r e)),  e^2 = 1 - 1/r^2,  r = diameter / thickness > 1;
-    N_x = (1 - N_z) / 2.
+    N_z = 1 - 4/(3 pi p) (sqrt(1 + p^2) (p^2 K(k) + (1 - p^2) E(k)) - 1),  p = thickness / diameter,
+    k^2 = 1/(1 + p^2), with the complete elliptic integrals K and E; N_x = (1 - N_z) / 2.
 
     Args:
         diameter: of the free layer [m].
-        thickness: of the free layer [m], smaller than the diameter.
+        thickness: of the free layer [m].
 
     Returns:
-        N [1], from 0 (sphere) to 1 (film).
+        N [1], from -1/2 (needle) to 1 (film).
 
     References:
-        Osborn, Phys. Rev. 67, 351 (1945).
+        Joseph, J. Appl. Phys. 37, 4639 (1966), the magnetometric factor.
 
     Example:
-        >>> round(demagnetisation(80e-9, 2.6e-9), 3)
-        0.926
+        >>> round(demagnetisation(50e-9, 1.1e-9), 3)
+        0.901
     """
-    r = diameter / thickness
-    e = math.sqrt(1 - 1 / r**2)
-    N_z = (1 - math.asin(e) / (r * e)) / e**2
+    p = thickness / diameter
+    m = 1 / (1 + p**2)
+    bracket = math.sqrt(1 + p**2) * (p**2 * ellipk(m) + (1 - p**2) * ellipe(m)) - 1
+    N_z = 1 - 4 / (3 * math.pi * p) * float(bracket)
     return (3 * N_z - 1) / 2
 
 
@@ -136,7 +138,8 @@ def polarisation(temp: Tensor, temp_0: Tensor, temp_P: Tensor, P_0: Tensor) -> T
         >>> polarisation(*map(torch.tensor, (300.0, 300.0, 1357.0, 0.6))).item() == torch.tensor(0.6).item()
         True
     """
-    return P_0 * ((1 - (temp / temp_P) ** 1.5) / (1 - (temp_0 / temp_P) ** 1.5))
+    reduced = temp / temp_P
+    return P_0 * ((1 - reduced * torch.sqrt(reduced)) / (1 - (temp_0 / temp_P) ** 1.5))
 
 
 def tmr_of(P: Tensor) -> Tensor:
@@ -216,7 +219,9 @@ def log_hazard(V: Tensor, t_pulse: Tensor, tau_0: Tensor, delta: Tensor, V_c0: T
 
     Valid for:
         thermally activated switching, taken here as t_pulse >= 10 tau_0: simulations find it above 10 ns
-        (arXiv:2505.00418); measurements of Zhao et al., IEEE Magn. Lett. 2012, find it above 1 us only.
+        (arXiv:2505.00418); measurements of Zhao et al., IEEE Magn. Lett. 2012, find it above 1 us only. tau_0 is
+        a constant; the rate of a macrospin (b = 2) has the factor (1 - v^2) (1 - v), v = V/V_c0, which tau_0 must
+        contain at the operating voltage. At V_c0 and above, where it is t_pulse / tau_0, it is an estimate.
 
     References:
         Taniguchi & Imamura, arXiv:1010.5845.
@@ -231,7 +236,7 @@ def require_activated(width: float, tau_0: float, what: str) -> None:
     Raises:
         IPNetError: the width is below 10 tau_0; `what` names it.
     """
-    if width < 10 * tau_0 * (1 - 1e-9):
+    if not width >= 10 * tau_0 * (1 - 1e-9):
         raise IPNetError(
             f"{what} must be at least 10 tau_0 (thermally activated switching); got {format_si(width, 's')} with "
             f"tau_0 = {format_si(tau_0, 's')}: lengthen the pulse."

@@ -29,12 +29,14 @@ class Device(nn.Module, abc.ABC):
         Parameters: the table of the junction's values that a card must give.
         Clock: the table of the operating values; `V_max` and `gain` are among them.
         state_names: what time carries, with units, in the order of `State`.
+        layer: which layer of a network the device serves; junctions that differ are drawn anew for each.
         common: values of `Parameters` in which junctions of one kind cannot differ, see `variation` of a card.
     """
 
     Parameters: ClassVar[type[Values]]
     Clock: ClassVar[type[Values]]
     common: ClassVar[frozenset[str]] = frozenset()
+    layer: int = 0
     state_names: tuple[str, ...] = ()
 
     V_bias: Tensor

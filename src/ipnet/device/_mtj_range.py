@@ -28,7 +28,8 @@ def check_range(device: "MTJ") -> None:
     """
     who, clock = f"card '{device.card.name}'", device.card.clock
     key = "t_probe" if device.probes else "t_pulse"
-    require_activated(getattr(clock, key), float(device.tau_0.max()), f"{who}: {key}")
+    for pulse in (key, "t_reset"):
+        require_activated(getattr(clock, pulse), float(device.tau_0.max()), f"{who}: {pulse}")
     if bool((device.R_AP <= device.R_P).any()):
         raise IPNetError(f"{who}: R_AP must exceed R_P (TMR > 0); some do not: correlate R_P and R_AP.")
     hottest = device.hottest
@@ -47,10 +48,10 @@ def check_range(device: "MTJ") -> None:
     cold = (0 * hottest,) * device.poles
     hot = (*cold[:slowest], hottest, *cold[slowest + 1 :])
     reset = _p_switch(device, device.V_reset, device.t_reset, cold, antiparallel=not device.resting)
-    _require(who, "V_reset", "switch a cold junction back", float((1 - reset).max()), "raise")
+    _require(who, "V_reset", "switch a cold junction back", float((1 - reset).mean()), "raise")
     for antiparallel in (False, True):
         read = _p_switch(device, device.V_read, device.t_read, hot, antiparallel=antiparallel)
-        _require(who, "V_read", "leave a hot junction as it is", float(read.max()), "lower")
+        _require(who, "V_read", "leave a hot junction as it is", float(read.mean()), "lower")
 
 
 def _p_switch(device: "MTJ", V: Tensor, width: Tensor, state: tuple[Tensor, ...], *, antiparallel: bool) -> Tensor:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self, TypeAlias
 
 from pydantic import Field, model_validator
 
-from ipnet.cards import Values, quantity
+from ipnet.cards import Pulses, Values, quantity
 from ipnet.physics import MU_0, demagnetisation, polarisation_of
 from ipnet.units import format_si
 
@@ -97,14 +97,11 @@ class MTJParameters(Values):
         return tuple(tau / R if R else math.inf for R, tau in zip(self.R_th, self.tau_th, strict=True))
 
 
-class MTJClock(Values):
+class MTJClock(Pulses):
     """How the junction is operated; the user may choose these."""
 
     operation: Literal["bias", "drive and probe"]
     rest_state: Literal["P", "AP"]
-    V_bias: float = quantity("V", "pulse voltage at zero input", ge=0)
-    gain: float = quantity("V", "voltage per unit of input before training", gt=0)
-    V_max: float = quantity("V", "largest voltage ever applied to the junction", gt=0)
     V_probe: float = quantity("V", "probe pulse ('drive and probe' only)", ge=0)
     V_read: float = quantity("V", "read pulse", ge=0)
     V_reset: float = quantity("V", "magnitude of the reset pulse, applied if the junction switched", ge=0)
@@ -124,7 +121,7 @@ class MTJClock(Values):
                 f"the pulses of a cycle must fit into t_cycle; got {format_si(busy, 's')} of pulses in "
                 f"{format_si(self.t_cycle, 's')}: lengthen t_cycle or shorten a pulse"
             )
-        for key in ("V_bias", "V_probe", "V_read", "V_reset"):
+        for key in ("V_probe", "V_read", "V_reset"):
             if getattr(self, key) > self.V_max:
                 raise ValueError(
                     f"{key} must not exceed V_max; got {key} = {format_si(getattr(self, key), 'V')}, "

@@ -25,7 +25,9 @@ class Varied(Device):
     x_i = x exp(sigma_i z_i) with correlated normal z: a log-normal spread whose median is the card's value; or the
     values of a junction of a wafer, drawn with replacement. A stuck, shorted or open junction always answers the
     same: `stuck_resting` never, `stuck_switched` in every cycle (with rest state P, a short reads as resting and
-    an open circuit as switched). Which junction stands where depends on the seed and the shape alone.
+    an open circuit as switched). Which junction stands where depends on the seed, the layer and the shape alone.
+
+    A layer's magnetisation, anisotropy and thickness are those of the card, where delta and V_c0 vary.
 
     In voltages [devices, B, C, ...] the clips of a batch, axis 1, go through the same junctions.
 
@@ -39,9 +41,12 @@ class Varied(Device):
             leaves the valid range.
     """
 
+    nominal: Device
+
     def __init__(self, nominal: Device, variation: str, seed: int) -> None:
         super().__init__(nominal.card)
-        self.nominal, self.seed, self.state_names = nominal, seed, nominal.state_names
+        object.__setattr__(self, "nominal", nominal)  # no submodule: draws are made from it in full precision
+        self.seed, self.state_names = seed, nominal.state_names
         self.wafer = None if variation == "card" else read_wafer(Path(variation), nominal)
         if not self.wafer:
             _check_spread(nominal)
@@ -59,11 +64,12 @@ class Varied(Device):
     def population(self, V: Tensor) -> tuple[Device, Tensor]:
         """The junctions that pulses V meet, and what the stuck ones answer (nan for the others)."""
         shape = (V.shape[0], 1, *V.shape[2:]) if V.dim() > 1 else tuple(V.shape)
-        key = shape, V.dtype, V.device
+        key = self.layer, shape, V.dtype, V.device
         if key not in self._populations:
-            generator = torch.Generator().manual_seed(self.seed)
-            values, stuck = (self._from_wafer if self.wafer else self._from_card)(shape, generator)
+            generator = torch.Generator().manual_seed(1_000_003 * self.layer + self.seed)
             population = copy.deepcopy(self.nominal)
+            draw = self._from_wafer if self.wafer else self._from_card
+            values, stuck = draw(shape, generator)
             for name, value in values.items():
                 population.register_buffer(name, value, persistent=False)
             try:
@@ -126,8 +132,8 @@ def _check_spread(device: Device) -> None:
     for name, value in card.variation.items():
         if name not in able and name not in STUCK:
             raise unknown_name(f"value in {where}", name, [*able, *STUCK])
-        if value < 0:
-            raise IPNetError(f"{where}: '{name}' must not be negative; got {value:g}.")
+        if not 0 <= value < math.inf:
+            raise IPNetError(f"{where}: '{name}' must not be negative or infinite; got {value:g}.")
     stuck = sum(card.variation.get(name, 0.0) for name in STUCK)
     if stuck > 1:
         raise IPNetError(f"{where}: the shares of stuck junctions must not exceed 1 together; got {stuck:g}.")
@@ -184,6 +190,8 @@ def _header(names: list[str], device: Device, file: str) -> dict[str, str]:
         key, _, unit = name.strip().partition(" ")
         if key not in [*_able(device), "state"]:
             raise unknown_name(f"column of wafer '{file}'", key, [*_able(device), "state"])
+        if key in units:
+            raise IPNetError(f"wafer '{file}' must have each column once; got '{key}' twice: remove one.")
         units[key] = unit.strip("[] ") or (unit_of(type(device.card.parameters), key) if key != "state" else "")
     return units
 
@@ -204,7 +212,10 @@ def _junction(row: list[str], units: dict[str, str], device: Device, where: str)
             ]
         except ValueError as error:  # an IPNetError is one, too
             raise IPNetError(f"{where}: '{key}' must be a number in a unit of the right kind; {error}.") from error
-        values[key] = tuple(parts) if getattr(device, key).dim() else math.fsum(parts)
+        wanted = getattr(device, key).numel()
+        if len(parts) != wanted:
+            raise IPNetError(f"{where}: '{key}' needs {wanted} number{'s' * (wanted > 1)}; got '{cell}'.")
+        values[key] = tuple(parts) if getattr(device, key).dim() else parts[0]
     try:
         return device.card.with_parameters(**values), STUCK.get(state, math.nan)
     except IPNetError as error:

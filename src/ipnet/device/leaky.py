@@ -1,15 +1,13 @@
 """An ideal leaky integrator: exponential memory and nothing else, the control for every device with physics."""
 
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import torch
-from pydantic import model_validator
 from torch import Tensor
 
-from ipnet.cards import Values, quantity
+from ipnet.cards import Pulses, Values, quantity
 from ipnet.device import Device, Emit, State
 from ipnet.surrogate import cloglog
-from ipnet.units import format_si
 
 
 class LeakyParameters(Values):
@@ -20,22 +18,10 @@ class LeakyParameters(Values):
     width: float = quantity("V", "rise of the trace that makes an answer e times more likely", gt=0)
 
 
-class LeakyClock(Values):
+class LeakyClock(Pulses):
     """How the neuron is operated."""
 
-    V_bias: float = quantity("V", "pulse voltage at zero input", ge=0)
-    gain: float = quantity("V", "voltage per unit of input before training", gt=0)
-    V_max: float = quantity("V", "largest voltage ever applied", gt=0)
     t_cycle: float = quantity("s", "clock period, one frame", gt=0)
-
-    @model_validator(mode="after")
-    def _stays_below_the_limit(self) -> Self:
-        if self.V_bias > self.V_max:
-            raise ValueError(
-                f"V_bias must not exceed V_max; got V_bias = {format_si(self.V_bias, 'V')}, "
-                f"V_max = {format_si(self.V_max, 'V')}: lower V_bias"
-            )
-        return self
 
 
 class Leaky(Device):

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from ipnet.cards import Card, Values, quantity
+from ipnet.cards import Card, Pulses, Values, quantity
 from ipnet.device import Device, Emit, State
 from ipnet.physics import log_hazard, require_activated
 from ipnet.surrogate import cloglog
@@ -19,12 +19,9 @@ class MemorylessParameters(Values):
     exponent: float = quantity("1", "b in the barrier (1 - V/V_c0)^b, 1 or 2", ge=1, le=2, multiple_of=1)
 
 
-class MemorylessClock(Values):
+class MemorylessClock(Pulses):
     """How the junction is operated."""
 
-    V_bias: float = quantity("V", "pulse voltage at zero input", ge=0)
-    gain: float = quantity("V", "voltage per unit of input before training", gt=0)
-    V_max: float = quantity("V", "largest voltage ever applied to the junction", gt=0)
     t_pulse: float = quantity("s", "width of the input pulse", gt=0)
 
 

@@ -1,13 +1,12 @@
 """A short-term-memory memristor: every pulse adds conductance, and between pulses it fades."""
 
-import math
 from typing import ClassVar, Self
 
 import torch
 from pydantic import model_validator
 from torch import Tensor
 
-from ipnet.cards import Card, Values, quantity
+from ipnet.cards import Card, Pulses, Values, quantity
 from ipnet.device import Device, Emit, State
 from ipnet.errors import IPNetError
 from ipnet.units import format_si
@@ -33,22 +32,10 @@ class MemristorParameters(Values):
         return self
 
 
-class MemristorClock(Values):
+class MemristorClock(Pulses):
     """How the device is operated."""
 
-    V_bias: float = quantity("V", "pulse voltage at zero input", ge=0)
-    gain: float = quantity("V", "voltage per unit of input before training", gt=0)
-    V_max: float = quantity("V", "largest voltage ever applied to the device", gt=0)
     t_cycle: float = quantity("s", "clock period, one frame", gt=0)
-
-    @model_validator(mode="after")
-    def _stays_below_the_limit(self) -> Self:
-        if self.V_bias > self.V_max:
-            raise ValueError(
-                f"V_bias must not exceed V_max; got V_bias = {format_si(self.V_bias, 'V')}, "
-                f"V_max = {format_si(self.V_max, 'V')}: lower V_bias"
-            )
-        return self
 
 
 class Memristor(Device):
@@ -94,6 +81,7 @@ class Memristor(Device):
 
     Parameters: ClassVar[type[Values]] = MemristorParameters
     Clock: ClassVar[type[Values]] = MemristorClock
+    common: ClassVar[frozenset[str]] = frozenset({"G_min", "G_max"})  # the read-out is relative to them
     state_names = ("conductance above the off state [S]",)
 
     G_min: Tensor
@@ -106,12 +94,16 @@ class Memristor(Device):
 
     def __init__(self, card: Card[MemristorParameters, MemristorClock]) -> None:
         super().__init__(card)
-        most, kept = self.share(self.V_max).item(), math.exp(-card.clock.t_cycle / card.parameters.tau)
-        if most > kept:
+        self.check()
+
+    def check(self) -> None:
+        """Refuse pulses that add a larger share than a cycle keeps."""
+        most, kept, clock = self.share(self.V_max), torch.exp(-self.t_cycle / self.tau), self.card.clock
+        if not bool((most <= kept).all()):
             raise IPNetError(
-                f"card '{card.name}': a pulse must not add a larger share than a cycle keeps, P(V_max) <= "
-                f"exp(-t_cycle/tau); got {most:.3g} at V_max = {format_si(card.clock.V_max, 'V')} and {kept:.3g}: "
-                "lower V_max or P_c, or shorten t_cycle."
+                f"card '{self.card.name}': a pulse must not add a larger share than a cycle keeps, P(V_max) <= "
+                f"exp(-t_cycle/tau); got {most.max():.3g} at V_max = {format_si(clock.V_max, 'V')} and "
+                f"{kept.min():.3g}: lower V_max or P_c, or shorten t_cycle."
             )
 
     def share(self, V: Tensor) -> Tensor:

@@ -62,8 +62,9 @@ class MTJ(Device):
     noise I_noise turns the answer round with the probabilities `misread`. Expected spikes stand for the
     fraction of cycles in which the junction is read as switched: resistance and reset heat are averaged with them.
 
-    Assumptions: the power of a pulse is that at its start (read and reset: at ambient temperature); its
-    resistance is that of the resting state, during the reset pulse that of the switched state.
+    Assumptions: a switched junction that is misread is reset all the same; the power of a pulse is that at its
+    start (read and reset: at ambient temperature); its resistance is that of the resting state, during the reset
+    pulse that of the switched state.
 
     Valid for: thermally activated switching (pulses of at least 10 tau_0); temperatures below temp_C and temp_P at
     which K_eff is positive; a reset that succeeds and a read that does not disturb (1 in 1000 at most).
@@ -86,7 +87,7 @@ class MTJ(Device):
 
     Parameters: ClassVar[type[Values]] = MTJParameters
     Clock: ClassVar[type[Values]] = MTJClock
-    common: ClassVar[frozenset[str]] = frozenset({"exponent", "diameter", "alpha"})
+    common: ClassVar[frozenset[str]] = frozenset({"exponent", "diameter", "alpha", "Ms", "K_i", "t_free"})
 
     R_P: Tensor
     R_AP: Tensor
@@ -139,12 +140,11 @@ class MTJ(Device):
     def derive(self) -> None:
         """Compute what follows from the values of the card; call it after replacing one."""
         parameters, clock = self.card.parameters, self.card.clock
-        shape = parameters.shape_anisotropy * (self.Ms / parameters.Ms) ** 2
         tmr_0 = self.R_AP / self.R_P - 1
         derived = {
             "tmr_0": tmr_0,
             "P_0": torch.sqrt(tmr_0 / (2 + tmr_0)),
-            "shape_share": shape * self.t_free / self.K_i,
+            "shape_share": parameters.shape_anisotropy * self.t_free / self.K_i,
         }
         for name, value in derived.items():
             self.register_buffer(name, value, persistent=False)
@@ -191,15 +191,20 @@ class MTJ(Device):
         poles = zip(state, self.R_th, self.tau_th, strict=True)
         return tuple(relax(rise, R * power, duration, tau) for rise, R, tau in poles)
 
-    def stability(self, rise: Tensor, *, antiparallel: bool) -> tuple[Tensor, Tensor]:
-        """Thermal stability [1] and critical voltage [V] of a state at temp_0 + rise; see the class."""
+    def free_layer(self, rise: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Magnetisation and barrier relative to temp_0, m and kappa, and polarisation P at temp_0 + rise [1]."""
         temp = self.temp_0 + rise
         m = magnetisation(temp, self.temp_0, self.temp_C, self.q, self.beta, self.Ms_weight)
         k = anisotropy(m, self.n_K, self.K_weight)
         kappa = (k - self.shape_share * m**2) / (1 - self.shape_share)
-        softer = kappa * torque(self.P_0) / torque(polarisation(temp, self.temp_0, self.temp_P, self.P_0))
+        return m, kappa, polarisation(temp, self.temp_0, self.temp_P, self.P_0)
+
+    def stability(self, rise: Tensor, *, antiparallel: bool) -> tuple[Tensor, Tensor]:
+        """Thermal stability [1] and critical voltage [V] of a state at temp_0 + rise; see the class."""
+        _, kappa, P = self.free_layer(rise)
         delta, V_c0 = (self.delta_AP, self.V_c0_AP) if antiparallel else (self.delta, self.V_c0)
-        return barrier(delta, kappa, self.temp_0, temp), V_c0 * softer
+        warm = barrier(delta, kappa, self.temp_0, self.temp_0 + rise)
+        return warm, V_c0 * kappa * torque(self.P_0) / torque(P)
 
     def log_hazard(
         self,
@@ -238,7 +243,8 @@ class MTJ(Device):
         Args:
             V: voltage of the pulse, of the polarity that switches this state [V], in [0, V_max].
             t_pulse: width [s], at least 10 tau_0.
-            state: rise of each pole at its start [K], from 0 to the steady rise at V_max.
+            state: rise of each pole at its start [K]; at both ends of the pulse their sum must lie between 0 and
+                the steady rise at V_max.
             antiparallel: the state that is left; None for the resting state of the card's clock.
 
         Returns:
@@ -249,14 +255,23 @@ class MTJ(Device):
         """
         name, hottest = self.card.name, self.hottest.max().item()
         require_activated(float(t_pulse.min()), float(self.tau_0.max()), f"card '{name}': t_pulse")
-        for what, value, high, unit in (("V", V, self.V_max, "V"), ("rise", total(state), hottest, "K")):
+        if len(state) != self.poles:
+            raise IPNetError(
+                f"card '{name}': state must have the rise of each of {self.poles} poles; got {len(state)}."
+            )
+        left = self.resting if antiparallel is None else antiparallel
+        after = total(self.heat(state, self.power(V, antiparallel=left, rise=total(state)), t_pulse))
+        ranges = [
+            ("V", V, self.V_max, "V"),
+            *(("rise", part, hottest, "K") for part in (*state, total(state), after)),
+        ]
+        for what, value, high, unit in ranges:
             for seen in (value.min().item(), value.max().item()):
                 if not -1e-9 <= seen <= float(high) * (1 + 1e-6):
                     raise IPNetError(
                         f"card '{name}': {what} must lie in [0, {format_si(float(high), unit)}], where the law is "
                         f"valid; got {format_si(seen, unit)}."
                     )
-        left = self.resting if antiparallel is None else antiparallel
         return cloglog(self.log_hazard(V, t_pulse, state, antiparallel=left))
 
     def cycle(self, V: Tensor, state: State, emit: Emit) -> tuple[Tensor, State]:
@@ -288,9 +303,8 @@ class MTJ(Device):
         middle = V / parameters.R_P * (1 + 1 / (1 + tmr)) / 2
         currents = [V / self.resistance(V, antiparallel=ap) for ap in (self.resting, not self.resting)]
         sign = -1 if self.resting else 1
-        margins = torch.stack(
-            torch.broadcast_tensors(sign * (currents[0] - middle), sign * (middle - currents[1]))
-        )
+        resting, switched = sign * (currents[0] - middle), sign * (middle - currents[1])
+        margins = torch.stack([resting + 0 * switched, switched + 0 * resting])  # both in the shape of both
         misread = torch.erfc(margins / (math.sqrt(2) * self.I_noise.clamp(min=1e-30))) / 2
         self.misreads = bool((misread > 1e-12).any())
         return misread

@@ -49,6 +49,7 @@ class Intrinsic(Memory):
     ) -> None:
         super().__init__()
         device = load_device(card, variation=variation, variation_seed=variation_seed, **(clock or {}))
+        self.variation = {"variation": variation, "variation_seed": variation_seed} if variation else {}
         self.neuron = Neuron(device, channels, emission=emission, devices=devices, seed=seed)
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
@@ -67,4 +68,4 @@ class Intrinsic(Memory):
             "clock_period": format_si(period, "s") if period else None,
             "clock_period_s": period,
             "horizon_frames": device.memory_cycles(),
-        }
+        } | self.variation
