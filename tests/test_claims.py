@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from fabricated import fabricate, right_but
 from ipnet.claims import Row, Verdict, ledger, published_claims
 from ipnet.comparison import compare, comparisons, leak_check, paired, paired_with_each
+from ipnet.device import load_device
 from ipnet.errors import IPNetError
 from ipnet.results import Result, holm
 
@@ -192,7 +193,13 @@ def test_every_neuron_a_junction() -> None:
 def test_raw_device_counts_assumed_parameters(tmp_path, write_card) -> None:  # type: ignore[no-untyped-def]
     found = row([fabricate("intrinsic", right_but(N))], "raw_device")
     assert found.verdict == "differs"
-    assert "6 of 11 parameters of card 'mtj-thermal' are assumed" in found.reason
+    card = load_device("mtj-thermal").card
+    assumed = sum(bool(card.entries[f"parameters.{key}"].assumed) for key in type(card.parameters).model_fields)
+    assert 0 < assumed < 24
+    assert f"{assumed} of 24 parameters of card 'mtj-thermal' are assumed" in found.reason
+    earlier = fabricate("intrinsic", right_but(N))
+    del earlier.physics["parameters"]["tau_th"]
+    assert row([earlier], "raw_device").verdict == "not attempted"
     measured = write_card("mtj-thermal")
     before, clock = measured.read_text("utf-8").split("[clock]")
     measured.write_text(f"{before.replace('assumed =', 'source =')}[clock]{clock}", "utf-8")

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ipnet.cache import content_hash
 from ipnet.cards import Card
@@ -257,8 +257,15 @@ def card_of(result: Result) -> Card[Any, Any] | None:
         card = load_device(options.get("card", "mtj-thermal"), **(options.get("clock") or {})).card
     except IPNetError:
         return None
-    used = result.physics["parameters"], result.physics["clock"]
-    return card if used == (card.parameters.model_dump(), card.clock.model_dump()) else None
+    same = (
+        table.model_validate(result.physics[name], strict=False)
+        == getattr(card, name)  # JSON has lists for tuples
+        for name, table in (("parameters", type(card.parameters)), ("clock", type(card.clock)))
+    )
+    try:
+        return card if all(same) else None
+    except ValidationError:
+        return None  # values of an earlier form of the card
 
 
 def _told_apart(result: Result) -> int:
