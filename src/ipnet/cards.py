@@ -1,5 +1,6 @@
 """Device cards: TOML files in which every value has a unit and a source, or says that it is assumed."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,6 +27,23 @@ class Values(BaseModel):
 def quantity(unit: str, description: str, **rules: Any) -> Any:
     """A field of `Values` in SI: its unit, what it is, and its range as pydantic rules (``gt=0``)."""
     return Field(description=description, json_schema_extra={"unit": unit}, **rules)
+
+
+class Pulses(Values):
+    """The part of a clock that every device has: how an input becomes a voltage."""
+
+    V_bias: float = quantity("V", "pulse voltage at zero input", ge=0)
+    gain: float = quantity("V", "voltage per unit of input before training", gt=0)
+    V_max: float = quantity("V", "largest voltage ever applied to the device", gt=0)
+
+    @model_validator(mode="after")
+    def _stays_below_the_limit(self) -> Self:
+        if self.V_bias > self.V_max:
+            raise ValueError(
+                f"V_bias must not exceed V_max; got V_bias = {format_si(self.V_bias, 'V')}, "
+                f"V_max = {format_si(self.V_max, 'V')}: lower V_bias"
+            )
+        return self
 
 
 Number = Annotated[float, Field(strict=True)]
@@ -63,7 +81,7 @@ class CardFile(BaseModel):
     """A card as written in TOML.
 
     `parameters` belong to the junction, `clock` to how it is operated, `variation` to how junctions of one kind
-    differ (see `ipnet.device.vary`), `correlation` to which of their values differ together ("R_P R_AP").
+    differ (see `ipnet.device.load_device`), `correlation` to which of their values differ together ("R_P R_AP").
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -159,6 +177,39 @@ def read_card_file(name_or_path: str | Path) -> CardFile:
         return CardFile.model_validate(content)
     except ValidationError as error:
         raise invalid_config(error, CardFile, f"card '{path.name}'") from error
+
+
+def format_card(file: CardFile) -> str:
+    """A card as TOML; written to a file, `read_card_file` gives the same card back.
+
+    Example:
+        >>> text = format_card(read_card_file("memoryless"))
+        >>> text.splitlines()[0]
+        'name = "memoryless"'
+    """
+
+    def quote(text: str) -> str:  # JSON escapes what TOML wants escaped, except DEL
+        return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+    def write(value: Any) -> str:
+        if isinstance(value, str):
+            lines = [quote(line)[1:-1] for line in value.split("\n")]
+            return quote(value) if len(lines) == 1 else '"""\n' + "\n".join(lines) + '"""'
+        if isinstance(value, tuple):
+            return f"[{', '.join(map(write, value))}]"
+        if isinstance(value, Entry):
+            parts = value.model_dump(exclude_none=True).items()
+            return "{ " + ", ".join(f"{key} = {write(part)}" for key, part in parts) + " }"
+        return f"{value:.0f}" if value.is_integer() and abs(value) < 1e15 else repr(value)
+
+    tables: list[str] = []
+    for name, table in file:
+        if not isinstance(table, dict):
+            tables.append(f"{name} = {write(table)}\n")
+        elif table:
+            keys = {key: key if key.isascii() and key.isidentifier() else quote(key) for key in table}
+            tables.append(f"\n[{name}]\n" + "".join(f"{keys[key]} = {write(table[key])}\n" for key in table))
+    return "".join(tables)
 
 
 def make_card(file: CardFile, parameters: type[P], clock: type[K]) -> Card[P, K]:
