@@ -11,11 +11,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from ipnet import cli
 from ipnet.cards import shipped_cards
 from ipnet.device import Device, load_device
 
 torch.set_num_threads(1)  # the test processes share the cores
 
+Command = Callable[..., tuple[int, str, str]]
 CardWriter = Callable[..., Path]
 DeviceMaker = Callable[..., Device]
 Plugin = Callable[[str, str, str], str]
@@ -29,6 +31,23 @@ def _session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(autouse=True)
 def _own_cache(_session_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IPNET_CACHE", str(_session_cache))
+
+
+@pytest.fixture
+def ipnet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Command:
+    """Run ``ipnet words`` in this process: exit code, standard output, standard error."""
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["ipnet", *map(str, words)])
+        try:
+            cli.main()
+            code = 0
+        except SystemExit as leave:
+            code = int(leave.code or 0)
+        output = capsys.readouterr()
+        return code, output.out, output.err
+
+    return run
 
 
 @pytest.fixture

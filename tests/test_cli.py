@@ -9,48 +9,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ipnet import cli
 from ipnet.cards import shipped_cards
 from ipnet.data.nmnist import write_bin
 from ipnet.events import EVENT
 from tiny import write_tiny_study
 
 
-def run(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *words: object
-) -> tuple[int, str, str]:
-    """Run `ipnet words` in this process: exit code, standard output, standard error."""
-    monkeypatch.setattr(sys, "argv", ["ipnet", *map(str, words)])
-    try:
-        cli.main()
-        code = 0
-    except SystemExit as leave:
-        code = int(leave.code or 0)
-    output = capsys.readouterr()
-    return code, output.out, output.err
-
-
-@pytest.fixture
-def ipnet(monkeypatch, capsys):  # type: ignore[no-untyped-def]
-    return lambda *words: run(monkeypatch, capsys, *words)
-
-
 def is_one_sentence(text: str) -> bool:
     return text.startswith("error: ") and text.count("\n") == 1 and "Traceback" not in text
-
-
-def test_devices_lists_and_shows(ipnet) -> None:  # type: ignore[no-untyped-def]
-    code, out, _ = ipnet("devices", "--json")
-    assert code == 0
-    assert {card["name"] for card in json.loads(out)} == set(shipped_cards())
-    code, out, _ = ipnet("devices", "show", "mtj-thermal", "--json")
-    values = json.loads(out)["values"]
-    assert values["parameters.R_P"]["value"] == 2530
-    assert values["parameters.R_P"]["unit"] == "ohm"
-    code, out, _ = ipnet("devices", "show", "mtj-thermal")
-    assert code == 0
-    assert "2530" in out
-    assert "assumed" in out
 
 
 def test_study_report_and_claims_tell_one_story(ipnet, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -1,6 +1,5 @@
 """The command line. Everything heavy is imported inside the command that needs it."""
 
-import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ipnet import __version__
+from ipnet.cli_devices import devices
+from ipnet.console import Json, print_json, show
 from ipnet.errors import IPNetError
 
 if TYPE_CHECKING:
@@ -19,10 +20,8 @@ if TYPE_CHECKING:
     from ipnet.results import Result
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
-devices = typer.Typer(no_args_is_help=False, invoke_without_command=True)
-app.add_typer(devices, name="devices", help="Device cards: every value with its unit and its source.")
+app.add_typer(devices, name="devices", help="Device cards: measure, fit, check, compare, export.")
 
-Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a table for people.")]
 Runs = Annotated[Path, typer.Option("--output", "-o", help="Folder that holds the studies.")]
 Set = Annotated[
     list[str] | None,
@@ -44,18 +43,6 @@ def _main(
     ] = False,
 ) -> None:
     """Working memory made of device physics: magnetic tunnel junctions as neurons for event cameras."""
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json.dumps(value, indent=1, default=str))
-
-
-def _show(*parts: Any) -> None:
-    from rich.console import Console
-
-    console = Console()
-    for part in parts:
-        console.print(part)
 
 
 @contextmanager
@@ -166,9 +153,9 @@ def _run_study(source: str, settings: list[str] | None, output: Path, *, as_json
 
 def _print_results(results: "list[Result]", *, as_json: bool) -> None:
     if as_json:
-        _print_json([result.model_dump() for result in results])
+        print_json([result.model_dump() for result in results])
     else:
-        _show(_comparison(results))
+        show(_comparison(results))
 
 
 @app.command()
@@ -224,7 +211,7 @@ def report(
 
     page = write_report(runs, output or runs / "report.html")
     if as_json:
-        _print_json({"report": str(page)})
+        print_json({"report": str(page)})
     else:
         typer.echo(f"report: {page}")
 
@@ -243,7 +230,7 @@ def claims(
     found = [result for folder in runs for result in read_results(folder)] if runs else _evidence()
     rows = ledger(found)
     if as_json:
-        _print_json([row.model_dump() for row in rows])
+        print_json([row.model_dump() for row in rows])
         return
     from rich.markup import escape
     from rich.table import Table
@@ -263,57 +250,7 @@ def claims(
             row.verdict,
             escape(row.reason),
         )
-    _show(table)
-
-
-@devices.callback()
-def list_devices(context: typer.Context, as_json: Json = False) -> None:
-    """List the shipped cards."""
-    if context.invoked_subcommand:
-        return
-    from rich.table import Table
-
-    from ipnet.device import card_names, load_device
-
-    cards = [load_device(name).card for name in card_names()]
-    if as_json:
-        _print_json([{"name": card.name, "device": card.device, "title": card.title} for card in cards])
-        return
-    table = Table(title="Device cards")
-    for name in ("card", "physics", "what it is", "sourced", "assumed"):
-        table.add_column(name)
-    for card in cards:
-        assumed = sum(bool(entry.assumed) for entry in card.entries.values())
-        table.add_row(card.name, card.device, card.title, str(len(card.entries) - assumed), str(assumed))
-    _show(table)
-
-
-@devices.command("show")
-def show_device(
-    card: Annotated[str, typer.Argument(help="Name of a shipped card, or a TOML file.")],
-    as_json: Json = False,
-) -> None:
-    """Print every value of a card with its unit and its source."""
-    from rich.markup import escape
-    from rich.table import Table
-
-    from ipnet.device import load_device
-
-    device = load_device(card)
-    found = device.card
-    if as_json:
-        values = {key: entry.model_dump(exclude_none=True) for key, entry in found.entries.items()}
-        _print_json({"name": found.name, "device": found.device, "title": found.title, "values": values})
-        return
-    table = Table(title=escape(f"{found.name}: {found.title}"), caption=escape(found.description.strip()))
-    for name in ("value", "", "unit", "source, or why it is assumed"):
-        table.add_column(name, justify="right" if not name else "left", overflow="fold")
-    for key, entry in found.entries.items():
-        origin = escape(entry.source) if entry.source else f"[yellow]assumed[/]: {escape(entry.assumed or '')}"
-        span = f" (sweep {entry.range[0]:g} to {entry.range[1]:g})" if entry.range else ""
-        table.add_row(key.partition(".")[2], f"{entry.value:g}", entry.unit, origin + span)
-    _show(table)
-    typer.echo(f"memory: {device.memory_cycles():.2f} clock cycles to 1/e")
+    show(table)
 
 
 def _evidence() -> "list[Result]":

@@ -1,0 +1,30 @@
+"""The commands of the documentation are run as they stand, in order, in an empty folder."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from ipnet.cli import app
+
+PAGE = Path(__file__).parents[1].joinpath("docs", "devices.md").read_text("utf-8")
+
+
+def test_the_page_about_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    commands = re.findall(r"^\$ ipnet (.+)$", PAGE, re.M)
+    assert len(commands) >= 7
+    for command in commands:
+        result = CliRunner().invoke(app, shlex.split(command))
+        assert result.exit_code == 0, f"ipnet {command}: {result.output} {result.exception}"
+    written = {path.name for path in tmp_path.iterdir()}
+    assert written == {
+        "data.csv",
+        "mine.toml",
+        "mine.cir",
+        *(f"{name}.png" for name in ("fit", "characterise", "match", "validate")),
+    }
+    assert "fitted to data.csv" in (tmp_path / "mine.toml").read_text("utf-8")
+    assert "SIMULATED" in (tmp_path / "data.csv").read_text("utf-8").splitlines()[0]
