@@ -15,7 +15,7 @@ from scipy.stats import kstest
 from ipnet.cards import Entry, make_card, read_card_file
 from ipnet.device.mtj import MTJ
 from ipnet.fit import fit, install, load_junction, logarithms, parameter_names
-from ipnet.measurement import plan, simulate
+from ipnet.simulated_measurement import plan, simulate
 
 DESIGN: dict[str, Any] = {
     "delays": [1e-7, 3e-7, 1e-6, 3e-6],

@@ -25,19 +25,12 @@ from ipnet.cards import CardFile, Entry, format_card, read_card_file
 from ipnet.device import card_names, load_device
 from ipnet.device.mtj import MTJ
 from ipnet.errors import IPNetError
-from ipnet.fit import Fit, _Law, fit, fitted_card, install, load_junction, logarithms, parameter_names
+from ipnet.fit import Fit, fit, fitted_card, install, load_junction, logarithms, parameter_names
 from ipnet.fit_figure import fit_figure
-from ipnet.measurement import (
-    FINE,
-    Measurements,
-    format_measurements,
-    log_hazard,
-    parse_measurements,
-    plan,
-    read_measurements,
-    simulate,
-)
+from ipnet.likelihood import Law as _Law
+from ipnet.measurement import FINE, Measurements, log_hazard, parse_measurements, read_measurements
 from ipnet.physics import quadrature
+from ipnet.simulated_measurement import format_measurements, plan, simulate
 from ipnet.surrogate import cloglog
 
 BASE = load_junction("mtj-thermal")

@@ -11,17 +11,8 @@ import torch
 from ipnet.device import load_device
 from ipnet.device.mtj import MTJ
 from ipnet.errors import IPNetError
-from ipnet.measurement import (
-    UNITS,
-    Measurements,
-    format_measurements,
-    log_hazard,
-    parse_measurements,
-    plan,
-    read_measurements,
-    simulate,
-    voltage_at,
-)
+from ipnet.measurement import UNITS, Measurements, log_hazard, parse_measurements, read_measurements
+from ipnet.simulated_measurement import format_measurements, plan, simulate, voltage_at
 from ipnet.surrogate import cloglog
 
 JUNCTION = load_device("mtj-thermal")

@@ -233,8 +233,10 @@ def test_a_bad_wafer_is_answered_with_the_line(text: str, message: str, tmp_path
     ],
 )
 def test_a_spread_that_makes_no_sense(changes: dict[str, object], message: str, write_card) -> None:
-    with pytest.raises(IPNetError, match=message):
-        load_device(write_card("mtj-thermal", **changes), variation="card")
+    path = write_card("mtj-thermal", **changes)
+    for variation in (None, "card"):  # a mistake is told before the spread is used
+        with pytest.raises(IPNetError, match=message):
+            load_device(path, variation=variation)
 
 
 def test_a_value_that_cannot_vary(write_card) -> None:

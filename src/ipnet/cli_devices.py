@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from ipnet.characterisation import Characterisation
-    from ipnet.fit import Fit
+    from ipnet.fit_result import Fit
     from ipnet.validation import Validation
 
 devices = typer.Typer(no_args_is_help=False, invoke_without_command=True)
@@ -131,7 +131,7 @@ def validate_device(
 
         _draw(validation_figure(found), figure)
     if as_json:
-        print_json(_numbers(found) | {"holds": found.holds.tolist(), "shift": found.shift.tolist()})
+        print_json(_plain(found) | {"holds": found.holds.tolist(), "shift": found.shift.tolist()})
         return
     show(_validation_table(found))
     for rise, shift in zip(found.rises, found.shift, strict=True):
@@ -167,23 +167,22 @@ def _validation_table(found: "Validation") -> "Table":
     return table
 
 
-def _numbers(found: Any) -> dict[str, Any]:
-    """A frozen dataclass of numbers and arrays as JSON can hold it."""
-    from dataclasses import asdict
+def _plain(value: Any) -> Any:
+    """Dataclasses, arrays and tuples as JSON can hold them; numbers that are not finite become null."""
+    import dataclasses
+    import math
 
     import numpy as np
 
-    def plain(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {str(key): plain(part) for key, part in value.items()}
-        if isinstance(value, np.ndarray | np.generic):
-            return plain(value.tolist())
-        if isinstance(value, tuple | list):
-            return [plain(part) for part in value]
-        return None if isinstance(value, float) and not np.isfinite(value) else value
-
-    numbers: dict[str, Any] = plain(asdict(found))
-    return numbers
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        value = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    if isinstance(value, np.ndarray | np.generic):
+        value = value.tolist()
+    if isinstance(value, dict):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, tuple | list):
+        return [_plain(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 @devices.command("characterise")
@@ -203,7 +202,7 @@ def characterise_device(
 
         _draw(characterisation_figure(found), figure)
     if as_json:
-        print_json(_numbers(found))
+        print_json(_plain(found))
         return
     _show_characterisation(found)
 
@@ -256,7 +255,7 @@ def match_device(
 
     found = match(load_device(card), read_quantity(frame_interval, "s"), read_quantity(horizon, "s"), compression)
     if as_json:
-        print_json(_numbers(found))
+        print_json(_plain(found))
     else:
         typer.echo("\n".join(found.sentences))
     if figure:
@@ -279,7 +278,8 @@ def fit_device(
     """Turn a measurement into a card: maximum likelihood, 95 % intervals, goodness of fit, what to measure."""
     from ipnet.cards import format_card
     from ipnet.errors import IPNetError
-    from ipnet.fit import fit, fitted_card, load_junction
+    from ipnet.fit import fit, load_junction
+    from ipnet.fitted_card import fitted_card
     from ipnet.measurement import read_measurements
 
     if output.suffix != ".toml":
@@ -299,26 +299,16 @@ def fit_device(
 
 
 def _fit_numbers(found: "Fit") -> dict[str, Any]:
-    from dataclasses import asdict
-
-    return {
-        "estimates": {name: asdict(estimate) for name, estimate in found.estimates.items()},
-        "held": list(found.held),
-        "correlation": found.correlation.tolist(),
-        "goodness": asdict(found.goodness),
-        "rows": len(found.rows),
-        "quarantined": [asdict(row) for row in found.quarantined],
-        "warnings": list(found.warnings),
-        "notes": list(found.notes),
-    }
+    names = ("estimates", "held", "correlation", "goodness", "quarantined", "warnings", "notes")
+    return {name: _plain(getattr(found, name)) for name in names} | {"rows": len(found.rows)}
 
 
 def _show_fit(found: "Fit") -> None:
-    from ipnet.units import format_si
+    from ipnet.fit_result import format_value
 
     table = _table(f"{found.rows.name}: {len(found.rows)} rows", "value", "fitted", "95 % interval", "base card")
     for name, estimate in found.estimates.items():
-        value, base = (format_si(number, estimate.unit) for number in (estimate.value, estimate.base))
+        value, base = (format_value(number, estimate.unit) for number in (estimate.value, estimate.base))
         table.add_row(name, value, estimate.interval.removeprefix("95 % interval "), base)
     show(table)
     good = found.goodness
@@ -341,7 +331,7 @@ def simulate_device(
     """A plan of measurements that can identify this junction, with SIMULATED counts, as `fit` reads them."""
     from ipnet.errors import IPNetError
     from ipnet.fit import load_junction
-    from ipnet.measurement import format_measurements, plan, simulate
+    from ipnet.simulated_measurement import format_measurements, plan, simulate
 
     if trials < 1:
         raise IPNetError(f"trials must be at least 1; got {trials}.")

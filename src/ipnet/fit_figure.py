@@ -16,7 +16,8 @@ from scipy.stats import beta, norm
 
 from ipnet.figures import STYLE
 from ipnet.fit import GROSS, Fit, format_value
-from ipnet.measurement import Floats, Measurements, log_hazard, voltage_at
+from ipnet.measurement import Floats, Measurements, log_hazard
+from ipnet.simulated_measurement import voltage_at
 from ipnet.surrogate import cloglog
 from ipnet.units import format_si
 

@@ -117,11 +117,12 @@ def load_device(
         >>> load_device("mtj-thermal").card.parameters.R_P
         2530.0
     """
-    from ipnet.device._variation import Varied
+    from ipnet.device._variation import Varied, check_spread
 
     file = read_card_file(card)
     entry = DEVICES[file.device]
     device = entry(make_card(file, entry.Parameters, entry.Clock).with_clock(**clock))
+    check_spread(device)
     return device if variation is None else Varied(device, variation, variation_seed)
 
 

@@ -48,8 +48,11 @@ class Varied(Device):
         object.__setattr__(self, "nominal", nominal)  # no submodule: draws are made from it in full precision
         self.seed, self.state_names = seed, nominal.state_names
         self.wafer = None if variation == "card" else read_wafer(Path(variation), nominal)
-        if not self.wafer:
-            _check_spread(nominal)
+        if not self.wafer and not nominal.card.variation:
+            raise IPNetError(
+                f"card '{nominal.card.name}', variation: the card states no spread; add a [variation] table or "
+                "give a wafer's CSV file."
+            )
         self._populations: dict[Any, tuple[Device, Tensor]] = {}
 
     def cycle(self, V: Tensor, state: State, emit: Emit) -> tuple[Tensor, State]:
@@ -121,13 +124,14 @@ def _root(names: list[str], card: Card[Any, Any]) -> Tensor:
     return root
 
 
-def _check_spread(device: Device) -> None:
+def check_spread(device: Device) -> None:
+    """Refuse a spread of values that cannot vary, or that contradicts itself.
+
+    Raises:
+        IPNetError: names the value and the rule.
+    """
     card = device.card
     where = f"card '{card.name}', variation"
-    if not card.variation:
-        raise IPNetError(
-            f"{where}: the card states no spread; add a [variation] table or give a wafer's CSV file."
-        )
     able = _able(device)
     for name, value in card.variation.items():
         if name not in able and name not in STUCK:
