@@ -93,6 +93,32 @@ def test_a_chain_of_poles_does_not_depend_on_how_a_pulse_is_cut(vary, fast, slow
         assert math.isclose(a.item(), b.item(), rel_tol=1e-12, abs_tol=1e-12 * scale)
 
 
+@settings(max_examples=40, deadline=None)
+@given(rises, st.floats(0, 0.4), st.floats(0, 1e-5))
+def test_one_pole_is_the_closed_form(rise, V, duration) -> None:
+    """theta e^{-t/tau} + R_th V^2 / R_P (1 - e^{-t/tau}), and a second pole without resistance changes nothing."""
+    (end,) = MTJ.heat((tensor(rise),), MTJ.power(tensor(V), antiparallel=False), tensor(duration))
+    kept = math.exp(-duration / 1e-6)
+    expected = rise * kept + 1.6e6 * V**2 / 2530 * -math.expm1(-duration / 1e-6)
+    assert math.isclose(end.item(), expected, rel_tol=1e-12, abs_tol=1e-12)
+
+
+def test_a_pole_without_resistance_changes_nothing(vary) -> None:
+    chain = vary(
+        "mtj-thermal",
+        R_th='{ value = [1.6, 0], unit = "K/uW", assumed = "a test" }',
+        tau_th='{ value = [1000, 50], unit = "ns", assumed = "a test" }',
+    )
+    V = torch.linspace(0, 0.4, 9, dtype=torch.float64)
+    one, two = MTJ.rest(V), chain.rest(V)
+    for _ in range(3):
+        p, one = MTJ.cycle(V, one, lambda p: p)
+        q, two = chain.cycle(V, two, lambda p: p)
+        assert torch.allclose(p, q, rtol=1e-12)
+        assert torch.allclose(one[0], two[0], rtol=1e-12)
+        assert not two[1].any()
+
+
 def test_a_chain_stores_and_loses_what_the_pulse_brings(vary) -> None:
     chain = vary("mtj-thermal", **TWO_POLES)
     p = chain.card.parameters

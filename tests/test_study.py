@@ -23,9 +23,9 @@ from tiny import write_tiny_study
 
 def _start(study: Path, output: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "ipnet.cli", "study", str(study), "-o", str(output), "--json"]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=dict(os.environ)
-    )
+    heard = lambda: signal.signal(signal.SIGINT, signal.default_int_handler)  # noqa: E731, a background job is deaf
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, stdout=pipe, stderr=pipe, text=True, env=dict(os.environ), preexec_fn=heard)
 
 
 def _facts(folder: Path) -> dict[str, Any]:
