@@ -28,8 +28,8 @@ from ipnet.errors import IPNetError
 from ipnet.fit import Fit, fit, fitted_card, install, load_junction, logarithms, parameter_names
 from ipnet.fit_figure import fit_figure
 from ipnet.likelihood import Law as _Law
-from ipnet.measurement import FINE, Measurements, log_hazard, parse_measurements, read_measurements
-from ipnet.physics import quadrature
+from ipnet.measurement import Measurements, log_hazard, parse_measurements, read_measurements
+from ipnet.physics import FINE, quadrature
 from ipnet.simulated_measurement import format_measurements, plan, simulate
 from ipnet.surrogate import cloglog
 

@@ -12,8 +12,8 @@ from scipy.special import xlogy
 
 from ipnet.cards import unit_of
 from ipnet.device.mtj import MTJ
-from ipnet.measurement import FINE, Floats, Measurements, log_hazard
-from ipnet.physics import Quadrature, quadrature
+from ipnet.measurement import Floats, Measurements, log_hazard
+from ipnet.physics import FINE, Quadrature, quadrature
 
 Indices = NDArray[np.int64]
 

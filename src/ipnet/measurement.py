@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ipnet.device.mtj import MTJ
 from ipnet.errors import IPNetError, unknown_name
-from ipnet.physics import Quadrature, quadrature
+from ipnet.physics import FINE, Quadrature
 from ipnet.units import format_si, to_si
 
 Floats = NDArray[np.float64]
@@ -29,7 +29,6 @@ COUNTS = ("trials", "switches")
 READS = ("R_P", "R_AP")
 UNITS = {"V": "V", "t_pulse": "s", "V_cond": "V", "t_cond": "s", "delay": "s", "ambient": "K"}
 UNITS |= dict.fromkeys(COUNTS, "1") | dict.fromkeys(READS, "ohm")
-FINE = quadrature(64, 3)
 REQUIRED = ("V", "t_pulse", *COUNTS)
 CONDITIONS = ("V", "t_pulse", *CONDITIONING, "ambient")
 _HEADER = re.compile(r"^(?P<name>[^\[(]*?)\s*(?:[\[(](?P<unit>[^\])]*)[\])])?$")

@@ -13,7 +13,6 @@ from ipnet.units import format_si
 if TYPE_CHECKING:
     from ipnet.device.mtj import MTJ
 
-FINE = quadrature(64, 3)
 SWITCHING_ERROR = 1e-4
 WRONG = 1e-3  # how often a reset may fail and a read may disturb
 _RULES = [quadrature(nodes, power) for nodes in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64) for power in (1, 2, 3)]

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from ipnet.cards import Card, Values
 from ipnet.device import Device, Emit, State
-from ipnet.device._mtj_range import FINE, check_range, choose_rule
+from ipnet.device._mtj_range import check_range, choose_rule
 from ipnet.device._mtj_tables import MTJClock, MTJParameters
 from ipnet.errors import IPNetError
 from ipnet.physics import (
+    FINE,
     Quadrature,
     anisotropy,
     barrier,
