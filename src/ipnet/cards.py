@@ -76,6 +76,17 @@ class Entry(BaseModel):
             raise ValueError(f"the range to sweep must be [low, high]; got {list(self.range)}")
         return self
 
+    @property
+    def numbers(self) -> str:
+        """The value as text, its parts separated by commas.
+
+        Example:
+            >>> Entry(value=(0.5, 1e-3), unit="us", assumed="an example").numbers
+            '0.5, 0.001'
+        """
+        parts = self.value if isinstance(self.value, tuple) else (self.value,)
+        return ", ".join(f"{part:g}" for part in parts)
+
 
 class CardFile(BaseModel):
     """A card as written in TOML.

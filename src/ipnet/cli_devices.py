@@ -89,8 +89,7 @@ def show_device(card: CardName, as_json: Json = False) -> None:
         span = f" (sweep {entry.range[0]:g} to {entry.range[1]:g})" if entry.range else ""
         group, _, name = key.partition(".")
         label = name if group in ("parameters", "clock") else f"{group}: {name}"
-        parts = entry.value if isinstance(entry.value, tuple) else (entry.value,)
-        table.add_row(label, ", ".join(f"{part:g}" for part in parts), entry.unit, origin + span)
+        table.add_row(label, entry.numbers, entry.unit, origin + span)
     show(table)
     typer.echo(f"memory: {device.memory_cycles():.2f} clock cycles to 1/e")
 

@@ -1,4 +1,4 @@
-"""Switching measurements of one junction: read from CSV with every bad row named, or simulated from a card.
+"""Switching measurements of one junction: read from CSV with every bad row named.
 
 A row is one condition: the junction starts cold, is heated by a conditioning pulse (of the polarity that cannot
 switch it), cools for a delay, and then `switches` of `trials` pulses switch it.

@@ -190,7 +190,6 @@ def _card_values(card: Card[Any, Any]) -> list[dict[str, str]]:
         if table not in ("parameters", "clock"):  # all junctions of the run are those of the card
             continue
         field = type(getattr(card, table)).model_fields[key]
-        parts = entry.value if isinstance(entry.value, tuple) else (entry.value,)
         unit = "" if entry.unit == "1" else f" {entry.unit}"
         span = f"{entry.range[0]:g} to {entry.range[1]:g}{unit}" if entry.range else ""
         rows.append(
@@ -198,7 +197,7 @@ def _card_values(card: Card[Any, Any]) -> list[dict[str, str]]:
                 "table": "junction" if table == "parameters" else "clock",
                 "key": key,
                 "meaning": field.description or "",
-                "value": ", ".join(f"{part:g}" for part in parts) + unit,
+                "value": entry.numbers + unit,
                 "range": span,
                 "source": entry.source or "",
                 "assumed": entry.assumed or "",
