@@ -25,7 +25,11 @@ Plugin = Callable[[str, str, str], str]
 
 @pytest.fixture(scope="session")
 def _session_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
+    folder = tmp_path_factory.mktemp("cache")
+    shared = tmp_path_factory.getbasetemp().parent / "kernels"  # what one worker compiled, another need not
+    shared.mkdir(exist_ok=True)
+    (folder / "kernels").symlink_to(shared, target_is_directory=True)
+    return folder
 
 
 @pytest.fixture(autouse=True)

@@ -13,7 +13,6 @@ from scipy.integrate import quad
 from scipy.linalg import eigh_tridiagonal
 from scipy.stats import kstest
 
-import ipnet.sllgs
 from ipnet.errors import IPNetError
 from ipnet.macrospin import Macrospin
 from ipnet.physics import relax
@@ -496,18 +495,6 @@ def test_the_binomial_error_is_never_zero() -> None:
     assert error == pytest.approx(math.sqrt(0.005 * 0.995 / 99))
     p, _ = junction(delta=40).switching_probability([0.0], 1e-11, trajectories=9, start="AP")
     assert p.tolist() == [0.0]
-
-
-def test_compiles_where_no_cache_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    compile_ = numba.njit
-
-    def njit(*, cache: bool = False, **options: Any) -> Any:
-        if cache:
-            raise RuntimeError("cannot cache function: no locator available")
-        return compile_(**options)
-
-    monkeypatch.setattr(ipnet.sllgs.numba, "njit", njit)
-    assert ipnet.sllgs._compiled()(lambda x: x + 1.0)(1.0) == 2.0
 
 
 @pytest.mark.parametrize(

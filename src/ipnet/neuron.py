@@ -1,5 +1,7 @@
-"""The neuron: a device driven over time. This is the only time loop of the package."""
+"""The neuron: a device driven over time. The time loop in plain torch; `ipnet.kernel` fuses the same law."""
 
+import math
+from functools import partial
 from typing import Literal, get_args
 
 import torch
@@ -7,9 +9,12 @@ from torch import Tensor, nn
 
 from ipnet.device import Device, State
 from ipnet.errors import IPNetError
+from ipnet.kernel import can_fuse, not_finite, run_fused
 from ipnet.surrogate import sample_spikes
 
 Emission = Literal["expectation", "sample"]
+Backend = Literal["auto", "fused", "reference"]
+_WORTH_FUSING = 1024  # junctions: fewer do not repay seconds of compiling
 
 
 class Neuron(nn.Module):
@@ -26,9 +31,12 @@ class Neuron(nn.Module):
         emission: ``"expectation"`` or ``"sample"``.
         devices: junctions in parallel per neuron, for ``"sample"``.
         seed: of the random draws; the global random state is never used.
+        backend: ``"reference"`` is the loop in plain torch, for any machine and law; ``"fused"`` compiles the law
+            for the CPU at the first call, seconds once, and gives the same to rounding (`ipnet.kernel`);
+            ``"auto"`` takes it where it can and a step has at least 1024 junctions, which repay it.
 
     Raises:
-        IPNetError: unknown emission, or fewer than one device.
+        IPNetError: unknown emission or backend, fewer than one device, or a law that cannot be fused.
 
     Example:
         >>> from ipnet.device import load_device
@@ -46,42 +54,91 @@ class Neuron(nn.Module):
         emission: Emission = "expectation",
         devices: int = 1,
         seed: int = 0,
+        backend: Backend = "auto",
     ) -> None:
         super().__init__()
-        if emission not in get_args(Emission):
-            raise IPNetError(f"emission must be one of {', '.join(get_args(Emission))}; got '{emission}'.")
+        for what, value, known in (("emission", emission, Emission), ("backend", backend, Backend)):
+            if value not in get_args(known):
+                raise IPNetError(f"{what} must be one of {', '.join(get_args(known))}; got '{value}'.")
         if devices < 1 or (devices > 1 and emission == "expectation"):
             raise IPNetError(
                 f"devices must be at least 1, and 1 with emission = 'expectation'; got {devices}: "
                 "use emission = 'sample' for parallel devices."
             )
-        self.device, self.emission, self.devices = device, emission, devices
+        self.device, self.emission, self.devices, self.backend = device, emission, devices, backend
         self.log_gain = nn.Parameter(torch.zeros(channels))
         self.generator = torch.Generator().manual_seed(seed)
-
-    def emit(self, p: Tensor) -> Tensor:
-        """What is sent on for a switching probability `p`, see the class."""
-        return p if self.emission == "expectation" else sample_spikes(p, self.generator)
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Run over time.
 
         Args:
-            x: pre-activations [T, B, C, ...], T >= 1; half precision is computed in single.
+            x: pre-activations [T, B, C, ...], T >= 1, finite; half precision is computed in single.
             state: where an earlier run ended; None starts at rest.
 
         Returns:
             Emission [T, B, C, ...] in [0, 1], and the state after the last step: each of
             `device.state_names` as [devices, B, C, ...].
+
+        Raises:
+            IPNetError: x has too few axes, other channels or no step, or holds nan or infinity; a state
+                of another shape; a law that cannot be fused.
         """
+        channels = self.log_gain.numel()
+        if x.dim() < 3 or not x.shape[0] or x.shape[2] != channels:
+            raise IPNetError(
+                f"a neuron of {channels} channels takes x [T, B, {channels}, ...] with T >= 1; got the shape "
+                f"{list(x.shape)}."
+            )
         precise = torch.promote_types(x.dtype, torch.float32)  # exponents of half precision are too coarse
-        gain = self.device.gain.to(precise) * torch.exp(self.log_gain)
-        u = x * gain.view(-1, *[1] * (x.dim() - 3))
+        u, shape = x.to(precise), (self.devices, *x.shape[1:])
+        gain = self.device.gain.to(precise) * torch.exp(self.log_gain.to(precise))
         if state is None:
-            state = self.device.rest(u[0].expand(self.devices, *u.shape[1:]))
-        emitted = []
-        for u_t in u.unbind(0):
-            V = self.device.drive(u_t).expand(self.devices, *u_t.shape)
-            spikes, state = self.device.cycle(V, state, self.emit)
-            emitted.append(spikes.mean(0) if self.devices > 1 else spikes[0])
-        return torch.stack(emitted).to(x.dtype), state
+            state = self.device.rest(u.new_empty(()).expand(shape))
+        names = self.device.state_names
+        if [part.shape for part in state] != [torch.Size(shape)] * len(names):
+            raise IPNetError(
+                f"the state must hold {len(names)} tensors {list(shape)} (devices, then the shape of a step); got "
+                f"{[list(part.shape) for part in state]}: go on with inputs of the same shape, or from None."
+            )
+        keys = torch.empty(0, dtype=torch.int64)
+        if self.emission == "sample":
+            keys = torch.randint(-(2**63), 2**63 - 1, (x.shape[0],), generator=self.generator)
+        run = run_fused if self._fused(u) else run_reference
+        start = torch.stack(state).to(precise) if state else u.new_empty(0, *shape)
+        y, last = run(self.device, u, gain, start, keys)
+        y = y.mean(1) if self.devices > 1 else y[:, 0]
+        return y.to(x.dtype), tuple(last.unbind(0))
+
+    def _fused(self, x: Tensor) -> bool:
+        if self.backend == "reference":
+            return False
+        if self.backend == "auto" and self.devices * math.prod(x.shape[1:]) < _WORTH_FUSING:
+            return False
+        able = x.device.type == "cpu" and can_fuse(self.device)
+        if self.backend == "fused" and not able:
+            raise IPNetError(
+                f"backend = 'fused' needs tensors on the CPU and a law of operations that ipnet.symbol knows; got "
+                f"card '{self.device.card.name}' on '{x.device}': use backend = 'auto'."
+            )
+        return able
+
+
+def _expectation(p: Tensor) -> Tensor:
+    return p
+
+
+def run_reference(device: Device, x: Tensor, gain: Tensor, state: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+    """The time loop in plain torch, arguments and results as of `ipnet.kernel.run_forward`."""
+    if not torch.compiler.is_compiling():
+        for values, what in ((gain, "gains"), (x, "pre-activations")):
+            if not bool(values.isfinite().all()):
+                raise not_finite(values, what)
+    u = x * gain.view(-1, *[1] * (x.dim() - 3))
+    parts, emitted = state.unbind(0), []
+    for t, u_t in enumerate(u.unbind(0)):
+        V = device.drive(u_t).expand(state.shape[1:])
+        emit = partial(sample_spikes, key=int(keys[t])) if len(keys) else _expectation
+        spikes, parts = device.cycle(V, parts, emit)
+        emitted.append(spikes)
+    return torch.stack(emitted), torch.stack(parts) if parts else state

@@ -1,12 +1,13 @@
 """The stochastic Landau-Lifshitz-Gilbert-Slonczewski equation, compiled; `ipnet.macrospin` says what it solves."""
 
 import math
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
+
+from ipnet.vector_math import compiled, scrambled
 
 Array = NDArray[np.float64]
 
@@ -41,7 +42,7 @@ class Law(NamedTuple):
 
 # The kernel carries _LANES trajectories at once through loops without branches, which become vector instructions.
 # Its state is one flat array in which row r of lane j is state[r + j]: the compiler sees that rows at constant
-# distances do not overlap. The flags leave out `reassoc`, which would break the exponent arithmetic of _normals.
+# distances do not overlap.
 _LANES = 64
 _X, _Y, _Z, _V, _TEMP, _POWER, _COOLED, _MEAN, _MIDDLE, _CROSS = range(0, 10 * _LANES, _LANES)
 _W_X, _W_Y, _W_Z, _CELL, _MS, _K, _P, _TMR, _D_MS, _D_K, _D_P, _D_TMR = range(10 * _LANES, 22 * _LANES, _LANES)
@@ -49,20 +50,7 @@ _RISES = 22 * _LANES  # of every pole in turn
 _U = np.uint64
 
 
-def _compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """numba.njit, cached where there is a place to write the cache."""
-    flags = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz", "arcp"}, **options}
-
-    def compile_(function: Callable[..., Any]) -> Any:
-        try:
-            return numba.njit(cache=True, **flags)(function)
-        except RuntimeError:
-            return numba.njit(**flags)(function)
-
-    return compile_
-
-
-@_compiled(forceinline=True)
+@compiled(forceinline=True)
 def _random(a, b):  # type: ignore[no-untyped-def]
     """xoroshiro128++ (Blackman & Vigna, 2021): 64 random bits, and the next state."""
     total = a + b
@@ -71,15 +59,7 @@ def _random(a, b):  # type: ignore[no-untyped-def]
     return bits, ((a << _U(49)) | (a >> _U(15))) ^ b ^ (b << _U(21)), (b << _U(28)) | (b >> _U(36))
 
 
-@_compiled(forceinline=True)
-def _scrambled(a):  # type: ignore[no-untyped-def]
-    """The finaliser of SplitMix64: every bit of the result depends on every bit of `a`."""
-    a = (a ^ (a >> _U(30))) * _U(0xBF58476D1CE4E5B9)
-    a = (a ^ (a >> _U(27))) * _U(0x94D049BB133111EB)
-    return a ^ (a >> _U(31))
-
-
-@_compiled(forceinline=True)
+@compiled(forceinline=True)
 def _normals(bits):  # type: ignore[no-untyped-def]
     """Two standard normals from 64 random bits (Box & Muller, 1958), with series in place of library calls.
 
@@ -103,7 +83,7 @@ def _normals(bits):  # type: ignore[no-untyped-def]
     return radius * (cos * cos - sin * sin), 2.0 * radius * sin * cos
 
 
-@_compiled(forceinline=True)
+@compiled(forceinline=True)
 def _turned(x, y, z, o_x, o_y, o_z):  # type: ignore[no-untyped-def]
     """Turn m by the rotation vector o: Cayley's rotation with u = o/|o| tan(|o|/2), which keeps |m| exactly.
 
@@ -120,7 +100,7 @@ def _turned(x, y, z, o_x, o_y, o_z):  # type: ignore[no-untyped-def]
     return x, y, z
 
 
-@_compiled(forceinline=True)
+@compiled(forceinline=True)
 def _heun(law, x, y, z, temp, V, Ms, K_eff, P, w_x, w_y, w_z):  # type: ignore[no-untyped-def]
     """Return m one step later, at the temperature `temp`, under the Brownian increment w [sqrt(s)]."""
     sigma = law.gyro * math.sqrt(law.thermal * temp / Ms)
@@ -140,13 +120,13 @@ def _heun(law, x, y, z, temp, V, Ms, K_eff, P, w_x, w_y, w_z):  # type: ignore[n
     return _turned(x, y, z, 0.5 * (o_x + q_x), 0.5 * (o_y + q_y), 0.5 * (o_z + q_z))
 
 
-@_compiled(forceinline=True)
+@compiled(forceinline=True)
 def _power(law, V, tmr, z):  # type: ignore[no-untyped-def]
     G_AP = law.G_P / (1 + tmr / (1 + (V / law.V_h) ** 2))
     return V * V * 0.5 * (law.G_P + G_AP + z * (law.G_P - G_AP))
 
 
-@_compiled(forceinline=True)
+@compiled(forceinline=True)
 def _look_up(law, state):  # type: ignore[no-untyped-def]
     """Bring every lane to the straight piece of the laws on which its temperature lies; they rarely change it."""
     left = 0
@@ -163,7 +143,7 @@ def _look_up(law, state):  # type: ignore[no-untyped-def]
                 state[_D_MS + c * _LANES + j] = law.slopes[cell, c]
 
 
-@_compiled(forceinline=True)
+@compiled(forceinline=True)
 def _draw(law, state, random):  # type: ignore[no-untyped-def]
     root = math.sqrt(law.dt)
     for j in range(_LANES):
@@ -174,7 +154,7 @@ def _draw(law, state, random):  # type: ignore[no-untyped-def]
         state[_W_X + j], state[_W_Y + j], state[_W_Z + j] = root * n_x, root * n_y, root * n_z
 
 
-@_compiled(forceinline=True)
+@compiled(forceinline=True)
 def _advance(law, state, now):  # type: ignore[no-untyped-def]
     """One step of every lane: see `Macrospin`."""
     for j in range(_LANES):
@@ -204,7 +184,7 @@ def _advance(law, state, now):  # type: ignore[no-untyped-def]
             state[row] = law.fading[i] * state[row] + law.warming[i] * state[_MEAN + j]
 
 
-@_compiled()
+@compiled()
 def _follow(law, steps, key, volts, path, m, rises, t_cross, first):  # type: ignore[no-untyped-def]
     """Carry the trajectories `first` to `first + _LANES` through the run; surplus lanes repeat the last one."""
     size, each = m.shape[0], m.shape[0] // volts.size
@@ -212,8 +192,8 @@ def _follow(law, steps, key, volts, path, m, rises, t_cross, first):  # type: ig
     random = np.empty(2 * _LANES, np.uint64)
     for j in range(_LANES):
         k = min(first + j, size - 1)
-        random[j] = _scrambled(key + _U(2 * (first + j) + 1) * _U(0x9E3779B97F4A7C15))
-        random[_LANES + j] = _scrambled(key + _U(2 * (first + j) + 2) * _U(0x9E3779B97F4A7C15))
+        random[j] = scrambled(key + _U(2 * (first + j) + 1) * _U(0x9E3779B97F4A7C15))
+        random[_LANES + j] = scrambled(key + _U(2 * (first + j) + 2) * _U(0x9E3779B97F4A7C15))
         state[_X + j], state[_Y + j], state[_Z + j], state[_V + j] = m[k, 0], m[k, 1], m[k, 2], volts[k // each]
         state[_CROSS + j], state[_CELL + j], state[_TEMP + j] = t_cross[k], -1e9, law.temp_0
         for i in range(rises.shape[1]):
@@ -240,7 +220,7 @@ def _follow(law, steps, key, volts, path, m, rises, t_cross, first):  # type: ig
             rises[k, i] = state[_RISES + i * _LANES + j]
 
 
-@_compiled(parallel=True)
+@compiled(parallel=True)
 def run_kernel(law, steps, key, volts, path, m, rises, t_cross):  # type: ignore[no-untyped-def]
     """Advance m [trajectories, 3], rises [trajectories, poles] and t_cross [trajectories] in place."""
     for block in numba.prange((m.shape[0] + _LANES - 1) // _LANES):

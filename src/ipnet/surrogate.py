@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.overrides import handle_torch_function, has_torch_function_unary
 
 
 class _CLogLog(torch.autograd.Function):
@@ -39,16 +40,21 @@ def cloglog(eta: Tensor) -> Tensor:
         >>> cloglog(torch.tensor([-1000.0, -20.0, 1000.0])).tolist()[::2]
         [0.0, 1.0]
     """
+    if has_torch_function_unary(eta):  # for example a symbol of `ipnet.symbol`
+        recorded: Tensor = handle_torch_function(cloglog, (eta,), eta)
+        return recorded
     result: Tensor = _CLogLog.apply(eta)  # type: ignore[no-untyped-call]
     return result
 
 
-def sample_spikes(p: Tensor, generator: torch.Generator | None = None) -> Tensor:
+def sample_spikes(p: Tensor, key: int) -> Tensor:
     """Draw spikes in {0, 1} with probability `p`; the gradient is that of the expectation (straight-through).
+
+    Element i spikes if `uniform(key, ...)[i]` is below p_i: the draws depend on the key and the place alone.
 
     Args:
         p: switching probabilities in [0, 1], any shape.
-        generator: source of randomness, on any device; None draws from torch's global one.
+        key: 64-bit random number.
 
     Returns:
         Spikes of the shape and type of `p`.
@@ -57,10 +63,42 @@ def sample_spikes(p: Tensor, generator: torch.Generator | None = None) -> Tensor
         Bengio, Leonard & Courville, arXiv:1308.3432.
 
     Example:
-        >>> sample_spikes(torch.tensor([0.0, 1.0])).tolist()
+        >>> sample_spikes(torch.tensor([0.0, 1.0]), key=7).tolist()
         [0.0, 1.0]
     """
-    source = generator.device if generator else p.device  # the same draws wherever the network runs
-    draw = torch.rand(p.shape, generator=generator, dtype=p.dtype, device=source).to(p.device)
-    spikes = (draw < p).to(p.dtype)
+    spikes = (uniform(key, p) < p).to(p.dtype)
     return spikes + (p - p.detach())
+
+
+def uniform(key: int, like: Tensor) -> Tensor:
+    """Random numbers in [0, 1) that are a function of `key` and of the place in the tensor: a counter, scrambled.
+
+    Element i is the upper 24 (double precision: 53) bits of mix(key + (i + 1) 0x9E3779B97F4A7C15) as a fraction,
+    with the finaliser of SplitMix64 for mix; `ipnet.vector_math.uniform_32` computes the same in compiled loops.
+
+    Args:
+        key: 64-bit random number.
+        like: its shape, type and place are taken.
+
+    References:
+        Steele, Lea & Flood, Fast splittable pseudorandom number generators, OOPSLA (2014).
+    """
+    a = torch.arange(1, like.numel() + 1, device=like.device) * _signed(0x9E3779B97F4A7C15) + _signed(key)
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        a = (a ^ _shifted(a, shift)) * _signed(factor)
+    bits = 53 if like.dtype == torch.float64 else 24
+    drawn: Tensor = _shifted(a ^ _shifted(a, 31), 64 - bits)
+    fractions: Tensor = drawn.to(like.dtype) * 2.0**-bits
+    return fractions.view(like.shape)
+
+
+def _signed(bits: int) -> int:
+    """The 64-bit integer of these bits, since torch multiplies signed ones."""
+    bits &= 2**64 - 1
+    return bits - 2**64 if bits >> 63 else bits
+
+
+def _shifted(a: Tensor, places: int) -> Tensor:
+    """Shifted to the right with zeros coming in."""
+    shifted: Tensor = (a >> places) & (2 ** (64 - places) - 1)
+    return shifted

@@ -70,7 +70,7 @@ class Device(nn.Module, abc.ABC):
         Returns:
             V [V], same shape.
         """
-        return (self.V_bias + u).clamp(min=0).minimum(self.V_max.to(u.dtype))
+        return (self.V_bias + u).clamp(min=0).clamp(max=self.V_max.to(u.dtype))
 
     def rest(self, like: Tensor) -> State:
         """The state of devices that were never pulsed, one per element of `like`."""

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 SWITCHING_ERROR = 1e-4
 WRONG = 1e-3  # how often a reset may fail and a read may disturb
-_RULES = [quadrature(nodes, power) for nodes in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 64) for power in (1, 2, 3)]
+_NODES = (1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24, 32, 64)
+_RULES = [quadrature(nodes, power) for nodes in _NODES for power in (1, 2, 3, 4, 5)]
 _EXACT = quadrature(128, 3)
 
 

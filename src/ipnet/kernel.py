@@ -1,0 +1,288 @@
+"""The fused time loop: a device's law compiled for blocks of elements, forwards and backwards, on all cores.
+
+The law is the one that `Device.drive` and `Device.cycle` state in torch: it is recorded (`ipnet.symbol`), written
+as a loop (`ipnet.kernel_source`) and compiled by numba, which keeps the machine code in the cache folder. On the
+way back the states are computed anew from the emissions, so that only x, y and the first state are kept.
+"""
+
+import math
+import sys
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ipnet import vector_math
+from ipnet.cache import cache_folder, content_hash, write_atomically
+from ipnet.device import Device
+from ipnet.errors import IPNetError
+from ipnet.kernel_source import BLOCK, write_source
+from ipnet.symbol import UnknownOperationError
+
+_REMEMBERED = 16  # shapes of a device whose constants are kept
+_WORTH_A_THREAD = 1 << 18  # element steps
+
+
+class Law(NamedTuple):
+    """A compiled law with the constants of one device for one shape."""
+
+    module: ModuleType
+    scalars: NDArray[Any]
+    fields: NDArray[Any]  # number after number, of each [devices, C, ...]
+    version: tuple[Any, ...]  # what the constants were computed from
+    buffers: tuple[Tensor, ...]  # kept, so that no other tensor takes the place of one of them
+
+
+_LAWS: "weakref.WeakKeyDictionary[Device, OrderedDict[Any, Law]]" = weakref.WeakKeyDictionary()
+
+
+def law_of(device: Device, shape: Sequence[int], dtype: torch.dtype, *, sample: bool) -> Law:
+    """The compiled law of a device, recorded again when a value of the device was replaced.
+
+    Args:
+        device: any device.
+        shape: [devices, B, C, ...] of a step.
+        dtype: single or double precision.
+        sample: see `ipnet.kernel_source.write_source`.
+
+    Raises:
+        UnknownOperationError: the law uses an operation that cannot be compiled.
+    """
+    known = _LAWS.setdefault(device, OrderedDict())
+    buffers = tuple(device.buffers())
+    version = (
+        *((id(buffer), buffer._version) for buffer in buffers),
+        *(item for item in vars(device).items() if isinstance(item[1], int | float | str | tuple)),
+    )
+    key = tuple(shape), dtype, sample
+    if key not in known or known[key].version != version:
+        source = write_source(device, shape, dtype, sample=sample)
+        real = np.float64 if dtype == torch.float64 else np.float32
+        fields = np.empty((len(source.fields), shape[0] * math.prod(shape[2:])), real)
+        for place, field in zip(fields, source.fields, strict=True):
+            place[:] = field.broadcast_to(tuple(shape))[:, 0].reshape(place.shape).numpy()
+        known[key] = Law(_module(source.text), np.array(source.scalars, real), fields.ravel(), version, buffers)
+    known.move_to_end(key)
+    while len(known) > _REMEMBERED:
+        known.popitem(last=False)
+    return known[key]
+
+
+@cache
+def _module(text: str) -> ModuleType:
+    """The module of this text, imported from the cache folder so that numba keeps its machine code beside it."""
+    name = f"ipnet_neuron_{content_hash(text, Path(vector_math.__file__).read_text('utf-8'))}"
+    path = cache_folder() / "kernels" / f"{name}.py"
+    module = ModuleType(name)
+    try:
+        if not path.exists():
+            write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
+        module.__file__ = str(path)
+    except IPNetError:  # nowhere to write: compiled anew in every process
+        path = Path("<neuron>")
+    sys.modules[name] = module  # where numba looks for it when it loads machine code
+    exec(compile(text, path, "exec"), vars(module))
+    return module
+
+
+def _share(work: Callable[[int, int], Any], items: int, element_steps: int) -> list[Any]:
+    """Let threads do the items 0 to `items`, each a part of them; torch's number of threads counts."""
+    threads = min(torch.get_num_threads(), items, 1 + element_steps // _WORTH_A_THREAD)
+    if threads < 2:
+        return [work(0, items)]
+    ends = [items * i // threads for i in range(threads + 1)]
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(work, ends[:-1], ends[1:]))
+
+
+def _empty(shape: Sequence[int], like: Tensor) -> Tensor:
+    """A new tensor in memory of numpy, which asks for large pages: fewer to be fetched from the system."""
+    return torch.from_numpy(np.empty(tuple(shape), np.float64 if like.dtype == torch.float64 else np.float32))
+
+
+def _flat(x: Tensor) -> NDArray[Any]:
+    array: NDArray[Any] = x.detach().contiguous().view(-1).numpy()
+    return array
+
+
+def run_forward(device: Device, x: Tensor, gain: Tensor, state: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+    """The emissions over time and the state at the end.
+
+    Args:
+        device: the device.
+        x: pre-activations [T, B, C, ...] on the CPU, single or double precision.
+        gain: of each channel [C] [V].
+        state: at the start [parts, devices, B, C, ...].
+        keys: one 64-bit random number per step [T], or none [0] for the expectation.
+
+    Returns:
+        Emissions [T, devices, B, C, ...], and the state [parts, devices, B, C, ...].
+
+    Raises:
+        IPNetError: a pre-activation or a gain is not finite.
+    """
+    if not bool(gain.isfinite().all()):
+        raise not_finite(gain, "gains")
+    law = law_of(device, state.shape[1:], x.dtype, sample=bool(keys.numel()))
+    y, last = _empty((x.shape[0], *state.shape[1:]), x), torch.empty_like(state)
+    if not y.numel():
+        return y, last.copy_(state)
+    keys_ = keys.numpy().view(np.uint64) if keys.numel() else np.zeros(x.shape[0], np.uint64)
+    arrays = (_flat(x), _per_element(gain, x), law.scalars, law.fields, _flat(state), keys_, _flat(y), _flat(last))
+
+    def work(low: int, high: int) -> int:
+        bad: int = law.module.forward(*arrays, x.shape[1], low, high)
+        return bad
+
+    if sum(_share(work, _items(state), y.numel())):
+        raise not_finite(x, "pre-activations")
+    return y, last
+
+
+def run_backward(
+    device: Device,
+    x: Tensor,
+    gain: Tensor,
+    state: Tensor,
+    y: Tensor,
+    d_y: Tensor,
+    d_last: Tensor,
+    *,
+    sample: bool,
+    to_x: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of x, gain and the first state, from those of what `run_forward` returned.
+
+    Args:
+        device: the device.
+        x: as given to `run_forward`.
+        gain: likewise.
+        state: likewise.
+        y: emissions that it returned.
+        d_y: their gradient.
+        d_last: gradient of the last state.
+        sample: whether emissions were drawn; their gradient is that of the probability.
+        to_x: whether the gradient of x is wanted; if not, it is empty.
+    """
+    law = law_of(device, state.shape[1:], x.dtype, sample=sample)
+    d_x, d_state = _empty(y.shape if to_x else (0,), x), torch.empty_like(state)
+    if not y.numel():
+        return torch.zeros_like(x) if to_x else d_x, torch.zeros_like(gain), d_state.copy_(d_last)
+    given = (_flat(x), _per_element(gain, x), law.scalars, law.fields, _flat(state), _flat(y), _flat(d_y))
+    d_last_, d_x_, d_state_ = _flat(d_last), _flat(d_x), _flat(d_state)
+
+    def work(low: int, high: int) -> NDArray[Any]:
+        d_gain = np.zeros(gain.numel())
+        law.module.backward(*given, d_last_, d_x_, d_gain, d_state_, *x.shape[:2], low, high)
+        return d_gain
+
+    d_gain = torch.from_numpy(np.sum(_share(work, _items(state), y.numel()), 0)).to(gain.dtype)
+    if to_x:
+        d_x = d_x.sum(1) if d_x.shape[1] > 1 else d_x[:, 0]
+    return d_x, d_gain, d_state
+
+
+def _items(state: Tensor) -> int:
+    """Rows [devices x B] times the blocks of each."""
+    return state.shape[1] * state.shape[2] * -(-math.prod(state.shape[3:]) // BLOCK)
+
+
+def _per_element(gain: Tensor, x: Tensor) -> NDArray[Any]:
+    """The gain of each element [C ...]."""
+    array: NDArray[Any] = gain.detach().repeat_interleave(math.prod(x.shape[3:])).numpy()
+    return array
+
+
+def not_finite(values: Tensor, what: str) -> IPNetError:
+    """The error for values that hold nan or infinity."""
+    bad = values[~values.isfinite()]
+    return IPNetError(
+        f"{what} must be finite; {bad.numel()} of {values.numel()} are not, the first is {bad[0]:g}: look for a "
+        "learning rate that is too high or a division by zero before the neuron."
+    )
+
+
+_DEVICES: "weakref.WeakValueDictionary[int, Device]" = weakref.WeakValueDictionary()
+_ABLE: "weakref.WeakKeyDictionary[Device, bool]" = weakref.WeakKeyDictionary()
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def number_of(device: Device) -> int:
+    """The number by which the operators below know a device."""
+    _DEVICES[id(device)] = device
+    return id(device)
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+def can_fuse(device: Device) -> bool:
+    """Whether the law of a device uses only operations that `ipnet.symbol` knows."""
+    if device not in _ABLE:
+        try:
+            write_source(device, (1, 1, 1), torch.float32, sample=False)
+            _ABLE[device] = True
+        except UnknownOperationError:
+            _ABLE[device] = False
+    return _ABLE[device]
+
+
+# Custom operators, so that torch.compile takes the kernel for one operation instead of looking into it.
+
+
+@torch.library.custom_op("ipnet::neuron", mutates_args=())
+def _neuron(x: Tensor, gain: Tensor, state: Tensor, keys: Tensor, number: int) -> tuple[Tensor, Tensor]:
+    return run_forward(_DEVICES[number], x, gain, state, keys)
+
+
+@_neuron.register_fake
+def _(x: Tensor, _: Tensor, state: Tensor, *__: Any) -> tuple[Tensor, Tensor]:
+    return x.new_empty(x.shape[0], *state.shape[1:]), torch.empty_like(state)
+
+
+@torch.library.custom_op("ipnet::neuron_backward", mutates_args=())
+def _neuron_backward(
+    x: Tensor,
+    gain: Tensor,
+    state: Tensor,
+    y: Tensor,
+    d_y: Tensor,
+    d_last: Tensor,
+    number: int,
+    sample: bool,
+    to_x: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    return run_backward(_DEVICES[number], x, gain, state, y, d_y, d_last, sample=sample, to_x=to_x)
+
+
+@_neuron_backward.register_fake
+def _(x: Tensor, gain: Tensor, state: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
+    return x.new_empty(x.shape if rest[-1] else 0), torch.empty_like(gain), torch.empty_like(state)
+
+
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    x, gain, state, keys, ctx.number = inputs
+    ctx.device, ctx.sample = _DEVICES[ctx.number], bool(keys.numel())  # kept alive until the gradients are taken
+    ctx.save_for_backward(x, gain, state, output[0])
+
+
+def _differentiate(ctx: Any, d_y: Tensor, d_last: Tensor) -> tuple[Tensor | None, ...]:
+    to_x, to_gain, to_state = ctx.needs_input_grad[:3]
+    d_x, d_gain, d_state = _neuron_backward(*ctx.saved_tensors, d_y, d_last, ctx.number, ctx.sample, to_x)
+    return d_x if to_x else None, d_gain if to_gain else None, d_state if to_state else None, None, None
+
+
+_neuron.register_autograd(_differentiate, setup_context=_keep)
+
+
+def run_fused(device: Device, x: Tensor, gain: Tensor, state: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
+    """As `run_forward`, with gradients for x, gain and state, and in a form that torch.compile can handle."""
+    result: tuple[Tensor, Tensor] = _neuron(x, gain, state, keys, number_of(device))
+    return result

@@ -1,0 +1,337 @@
+"""The text of a fused time loop, forwards and backwards, written from the graph of a device's cycle.
+
+The loops run over blocks of `BLOCK` elements. All that a step needs of a block lies in one flat array `w`, row r
+of element j at w[r BLOCK + j], so that the compiler sees that rows do not overlap and makes vectors of the loop. A
+long law is cut into several loops, between which intermediate values lie in rows of their own.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ipnet.device import Device
+from ipnet.symbol import Graph, Symbol, gradients, ordered
+
+BLOCK = 128  # two dozen rows of it stay in the first cache
+LENGTH = 60  # of a loop, in instructions: few enough that several of its turns are under way at once
+_COST = {
+    "exp": 14,
+    "expm1": 14,
+    "log": 20,
+    "log1p": 24,
+    "cloglog": 15,
+    "logsumexp": 16,
+    "draw": 20,
+    "reciprocal": 8,
+    "sqrt": 8,
+}
+_PLAIN = {
+    0.0: "zero",
+    0.5: "half",
+    1.0: "one",
+    2.0: "two",
+}  # other numbers are arguments, so that cards share a kernel
+_INFIX = {"add": "+", "sub": "-", "mul": "*"}
+_FORM = {
+    "neg": "-{0}",
+    "exp": "exp({0})",
+    "expm1": "expm1({0})",
+    "log": "log({0})",
+    "log1p": "log1p({0})",
+    "sqrt": "math.sqrt({0})",
+    "reciprocal": "one / {0}",
+    "cloglog": "-expm1(-{1})",
+    "clamp_min": "{0} if {0} >= {1} else {1}",
+    "clamp_max": "{0} if {0} <= {1} else {1}",
+    "minimum": "{0} if {0} <= {1} else {1}",
+    "maximum": "{0} if {0} >= {1} else {1}",
+    "if_ge": "{2} if {0} >= {1} else zero",
+    "if_le": "{2} if {0} <= {1} else zero",
+    "where": "{1} if {0} != zero else {2}",
+    "draw": "one if uniform(key, first + j) < {0} else zero",
+}
+
+
+class Source(NamedTuple):
+    """A module with the functions `forward` and `backward`, and the constants that they take.
+
+    Args:
+        text: Python.
+        scalars: values that all elements share.
+        fields: values of each element, broadcasting against [devices, B, C, ...].
+    """
+
+    text: str
+    scalars: list[float]
+    fields: list[Tensor]
+
+
+class _Writer:
+    """Writes loops over a block, and gives constants and intermediate values their places."""
+
+    def __init__(self, rows: Iterable[str]) -> None:
+        self.rows = {name: number for number, name in enumerate(rows)}
+        self.scalars: list[float] = []
+        self.fields: list[Tensor] = []
+        self.spare = 0  # rows for intermediate values
+        self.variables = 0
+
+    def loops(self, results: Mapping[str, Symbol]) -> str:
+        """Loops that compute `results`, by row, from the rows that the given symbols name."""
+        if not results:
+            return ""
+        parts = _parted([symbol for symbol in ordered(results.values()) if not _is_number(symbol)])
+        last_use = {arg: i for i, part in enumerate(parts) for symbol in part for arg in symbol.args}
+        last_use |= dict.fromkeys(results.values(), len(parts) - 1)
+        kept: dict[Symbol, int] = {}
+        text = ""
+        for i, part in enumerate(parts):
+            needed = dict.fromkeys(arg for symbol in part for arg in symbol.args)  # in order: the text is a name
+            if i == len(parts) - 1:
+                needed |= dict.fromkeys(results.values())
+            names = {symbol: self._number(symbol.value) for symbol in needed if _is_number(symbol)}
+            lines = []
+            for symbol in [*(symbol for symbol in kept if symbol in needed), *part]:
+                names[symbol] = f"v{self.variables}"  # never used again: numba would have to tell the uses apart
+                self.variables += 1
+                value = self._kept(kept[symbol]) if symbol in kept else self._expression(symbol, names)
+                lines.append(f"{names[symbol]} = {value}")
+            kept = {symbol: row for symbol, row in kept.items() if last_use[symbol] > i}
+            for symbol in part:
+                if last_use[symbol] > i:
+                    kept[symbol] = next(row for row in range(len(kept) + 1) if row not in kept.values())
+                    lines.append(f"{self._kept(kept[symbol])} = {names[symbol]}")
+            if i == len(parts) - 1:
+                lines += [f"{self._at(self.rows[row])} = {names[symbol]}" for row, symbol in results.items()]
+            text += "            for j in range(whole):\n" + "".join(f"                {line}\n" for line in lines)
+        return text
+
+    def _expression(self, symbol: Symbol, names: Mapping[Symbol, str]) -> str:
+        args = [names[arg] for arg in symbol.args]
+        if symbol.op == "given":
+            return self._at(self.rows[symbol.value])
+        if symbol.op == "constant":
+            return f"w[FIELD + {self._field(symbol.value) * BLOCK} + j]"
+        if symbol.op in _INFIX:
+            return f"{args[0]} {_INFIX[symbol.op]} {args[1]}"
+        if symbol.op == "logsumexp":
+            largest = _largest(args)
+            return f"{largest} + log({' + '.join(f'exp({arg} - {largest})' for arg in args)})"
+        return _FORM[symbol.op].format(*args)
+
+    @staticmethod
+    def _at(row: int) -> str:
+        return f"w[{row * BLOCK} + j]"
+
+    def _kept(self, row: int) -> str:
+        self.spare = max(self.spare, row + 1)
+        return self._at(len(self.rows) + row)
+
+    def _number(self, value: float) -> str:
+        if value in _PLAIN:
+            return _PLAIN[value]
+        if value not in self.scalars:
+            self.scalars.append(value)
+        return f"k{self.scalars.index(value)}"
+
+    def _field(self, value: Tensor) -> int:
+        known = [i for i, field in enumerate(self.fields) if field is value]
+        if not known:
+            self.fields.append(value)
+        return known[0] if known else len(self.fields) - 1
+
+
+def _is_number(symbol: Symbol) -> bool:
+    return symbol.op == "constant" and isinstance(symbol.value, float)
+
+
+def _parted(symbols: Sequence[Symbol]) -> list[list[Symbol]]:
+    """Symbols in parts of limited length: a processor overlaps the elements of a short loop, not of a long one."""
+    parts: list[list[Symbol]] = [[]]
+    length = 0
+    for symbol in symbols:
+        cost = _COST.get(symbol.op, 1) * (len(symbol.args) if symbol.op == "logsumexp" else 1)
+        if length + cost > LENGTH and length:
+            parts.append([])
+            length = 0
+        parts[-1].append(symbol)
+        length += cost
+    return parts
+
+
+def _largest(args: Sequence[str]) -> str:
+    return args[0] if len(args) == 1 else f"max({args[0]}, {_largest(args[1:])})"
+
+
+def write_source(device: Device, shape: Sequence[int], dtype: torch.dtype, *, sample: bool) -> Source:
+    """The fused time loop of a device.
+
+    Args:
+        device: its `drive` and `cycle` are recorded.
+        shape: [devices, B, C, ...] of a step.
+        dtype: single or double precision.
+        sample: whether the neuron sends a random spike in place of its probability.
+
+    Raises:
+        UnknownOperationError: see `ipnet.symbol`.
+    """
+    graph, poles = Graph(shape, dtype), range(len(device.state_names))
+    x, gain, y, d_y, d_gain = (graph.given(name) for name in ("x", "gain", "y", "d_y", "d_gain"))
+    state = tuple(graph.given(f"state{i}") for i in poles)
+    d_after = [graph.given(f"d_state{i}") for i in poles]
+    V = device.drive(graph.apply("mul", x, gain))  # type: ignore[arg-type]
+    found: list[Symbol] = []
+
+    def cycle(emit) -> list[Symbol]:  # type: ignore[no-untyped-def]
+        emitted, after = device.cycle(V, state, emit)  # type: ignore[arg-type]
+        return [graph.constant(symbol) for symbol in (emitted, *after)]
+
+    def given(p: Symbol) -> Symbol:
+        found.append(graph.constant(p))
+        return y
+
+    sent, *after = cycle((lambda p: graph.node("draw", graph.constant(p))) if sample else (lambda p: p))
+    _, *after_given = cycle(given)
+    (to_y,) = gradients(after_given, d_after, (y,))  # which the probability takes on, drawn or not
+    d_found = graph.apply("add", d_y, to_y)
+    d_x, d_g, *d_state = gradients([*after_given, *found], [*d_after, d_found], (x, gain, *state))
+    named = [f"{kind}{i}" for kind in ("state", "d_state") for i in poles]
+    writer = _Writer(["x", "gain", "y", "d_y", "d_x", "d_gain", *named])
+    back = {"d_x": d_x, "d_gain": graph.apply("add", d_gain, d_g)}
+    loops = {
+        "STEP": writer.loops({"y": sent} | {f"state{i}": symbol for i, symbol in enumerate(after)}),
+        "ADVANCE": writer.loops({f"state{i}": symbol for i, symbol in enumerate(after_given)}),
+        "BACK": writer.loops(back | {f"d_state{i}": symbol for i, symbol in enumerate(d_state)}),
+    }
+    text = _MODULE.replace("@bits", "64" if dtype == torch.float64 else "32")
+    for name, loop in loops.items():
+        text = text.replace(f"            @{name}\n", loop)
+    numbers = "".join(f"    k{i} = scalars[{i}]\n" for i in range(len(writer.scalars)))
+    text = text.replace("    @numbers\n", numbers)
+    for name, value in {
+        "BLOCK": BLOCK,
+        "POLES": len(poles),
+        "FIELDS": len(writer.fields),
+        "SPARE": writer.spare,
+    }.items():
+        text = text.replace(f"@{name}", str(value))
+    return Source(text, writer.scalars, writer.fields)
+
+
+_MODULE = '''\
+"""Written by ipnet.kernel_source from the law of a device."""
+
+import math
+
+import numpy as np
+
+from ipnet.vector_math import (
+    compiled,
+    copy,
+    copy_back,
+    exp_@bits as exp,
+    expm1_@bits as expm1,
+    fetch,
+    log_@bits as log,
+    log1p_@bits as log1p,
+    uniform_@bits as uniform,
+)
+
+real = np.float@bits
+BLOCK, POLES, FIELDS = @BLOCK, @POLES, @FIELDS
+X, GAIN, Y, D_Y, D_X, D_GAIN, STATE = range(0, 7 * BLOCK, BLOCK)
+D_STATE = STATE + POLES * BLOCK
+BAD = D_GAIN  # a row that the way forwards does not need
+FIELD = D_STATE + (POLES + @SPARE) * BLOCK
+SIZE = FIELD + FIELDS * BLOCK
+
+
+@compiled(forceinline=True)
+def begin(gain, fields, state, w, device, row, start, n, rows):
+    width = gain.size
+    copy(gain, start, w[GAIN :][:n])
+    for i in range(FIELDS):
+        copy(fields, (i * (fields.size // (FIELDS * width)) + device) * width + start, w[FIELD + i * BLOCK :][:n])
+    for i in range(POLES):
+        copy(state, (i * rows + row) * width + start, w[STATE + i * BLOCK :][:n])
+
+
+@compiled()
+def forward(x, gain, scalars, fields, state, keys, y, last, clips, low, high):
+    """Items low to high: rows [devices x B] in blocks; returns how many neurons had an x that is not finite."""
+    zero, half, one, two = real(0.0), real(0.5), real(1.0), real(2.0)
+    @numbers
+    steps, width = keys.size, gain.size
+    rows, blocks = y.size // (steps * width), (width + BLOCK - 1) // BLOCK
+    w = np.zeros(SIZE, real)
+    bad = 0
+    for item in range(low, high):
+        row, start = item // blocks, item % blocks * BLOCK
+        n = min(BLOCK, width - start)
+        whole = (n + 15) // 16 * 16
+        first = row * width + start
+        begin(gain, fields, state, w, row // clips, row, start, n, rows)
+        w[BAD : BAD + BLOCK] = zero
+        for t in range(steps):
+            key = keys[t]
+            here, there = (t * clips + row % clips) * width + start, (t * rows + row) * width + start
+            fetch(x, here + BLOCK, here + 2 * BLOCK)  # of the next block, too short to be guessed
+            fetch(y, there + BLOCK, there + 2 * BLOCK)
+            copy(x, here, w[X :][:n])
+            for j in range(n):
+                w[BAD + j] += w[X + j] - w[X + j]  # 0, or nan for good
+            @STEP
+            copy_back(w[Y :][:n], y, there)
+        for i in range(POLES):
+            copy_back(w[STATE + i * BLOCK :][:n], last, (i * rows + row) * width + start)
+        for j in range(n):
+            bad += not w[BAD + j] == zero
+    return bad
+
+
+@compiled()
+def backward(x, gain, scalars, fields, state, y, d_y, d_last, d_x, d_gain, d_state, steps, clips, low, high):
+    """Gradients of items low to high; d_gain [channels] sums over them. The states are computed anew from y."""
+    zero, half, one, two = real(0.0), real(0.5), real(1.0), real(2.0)
+    @numbers
+    width = gain.size
+    rows, blocks, inner = y.size // (steps * width), (width + BLOCK - 1) // BLOCK, width // d_gain.size
+    w = np.zeros(SIZE, real)
+    path = np.empty(steps * POLES * BLOCK, real)
+    for item in range(low, high):
+        row, start = item // blocks, item % blocks * BLOCK
+        n = min(BLOCK, width - start)
+        whole = (n + 15) // 16 * 16
+        begin(gain, fields, state, w, row // clips, row, start, n, rows)
+        for t in range(steps * (POLES > 0)):
+            here, there = (t * clips + row % clips) * width + start, (t * rows + row) * width + start
+            fetch(d_y, there, there + BLOCK)
+            fetch(d_x, there, there + BLOCK)
+            copy(x, here, w[X :][:n])
+            copy(y, there, w[Y :][:n])
+            for i in range(POLES):
+                copy_back(w[STATE + i * BLOCK :][:n], path, (t * POLES + i) * BLOCK)
+            @ADVANCE
+        for i in range(POLES):
+            copy(d_last, (i * rows + row) * width + start, w[D_STATE + i * BLOCK :][:n])
+        w[D_GAIN : D_GAIN + BLOCK] = zero
+        for back in range(steps):
+            t = steps - 1 - back
+            for i in range(POLES):
+                copy(path, (t * POLES + i) * BLOCK, w[STATE + i * BLOCK :][:n])
+            here, there = (t * clips + row % clips) * width + start, (t * rows + row) * width + start
+            fetch(x, here + BLOCK, here + 2 * BLOCK)
+            fetch(y, there + BLOCK, there + 2 * BLOCK)
+            copy(x, here, w[X :][:n])
+            copy(y, there, w[Y :][:n])
+            copy(d_y, there, w[D_Y :][:n])
+            @BACK
+            if d_x.size:
+                copy_back(w[D_X :][:n], d_x, there)
+        for i in range(POLES):
+            copy_back(w[D_STATE + i * BLOCK :][:n], d_state, (i * rows + row) * width + start)
+        for j in range(n):
+            d_gain[(start + j) // inner] += w[D_GAIN + j]
+'''
