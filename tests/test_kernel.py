@@ -345,10 +345,10 @@ def test_where_nothing_can_be_written(tmp_path: Path) -> None:
 def test_compiles_where_no_cache_can_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
     compile_ = numba.njit
 
-    def njit(*, cache: bool = False, **options: object) -> object:
+    def njit(*arguments: object, cache: bool = False, **options: object) -> object:
         if cache:
             raise RuntimeError("cannot cache function: no locator available")
-        return compile_(**options)
+        return compile_(*arguments, **options)
 
     monkeypatch.setattr(vector_math.numba, "njit", njit)
     assert vector_math.compiled()(lambda x: x + 1.0)(1.0) == 2.0

@@ -189,7 +189,7 @@ def fetch(values, start, stop):  # type: ignore[no-untyped-def]
     """Ask for the values from start to stop, as far as there are any, before they are needed."""
     line = 64 // values.itemsize
     for i in range(start, min(stop, values.size), line):
-        prefetch(values, i)
+        prefetch(values, i)  # type: ignore[call-arg]
 
 
 @compiled(forceinline=True)
