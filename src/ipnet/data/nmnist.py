@@ -10,18 +10,17 @@ from numpy.typing import NDArray
 
 from ipnet.data import EventSet, Split
 from ipnet.errors import IPNetError
-from ipnet.events import EVENT, Events, check_events
+from ipnet.events import EVENT, Events
+from ipnet.recording import open_events
+from ipnet.recording.bin40 import Bin40
 
-_BYTES_PER_EVENT = 5
 _SENSOR = (34, 34)
 _SUBSET = {"train": "train1K.txt", "test": "test100.txt"}
 _FULL = {"train": "Train", "test": "Test"}
 
 
 def read_bin(path: Path) -> Events:
-    """Read one file of N-MNIST (``.bin``, ``.bs2``): 5 bytes an event, big-endian.
-
-    Byte 0 is x, byte 1 is y, bit 7 of byte 2 the polarity, the other 23 bits the time in us.
+    """Read one file of N-MNIST (``.bin``, ``.bs2``), whole and in order; the layout is `ipnet.recording.bin40`'s.
 
     Raises:
         IPNetError: unreadable, empty, cut in the middle of an event, off the sensor, or out of order.
@@ -29,31 +28,12 @@ def read_bin(path: Path) -> Events:
     References:
         Orchard et al., Front. Neurosci. 9:437 (2015).
     """
-    try:
-        content = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise IPNetError(f"'{path}' cannot be read ({error.strerror}); check the data folder.") from error
-    whole, rest = divmod(content.size, _BYTES_PER_EVENT)
-    if rest:
-        raise IPNetError(
-            f"'{path}' is damaged: it must hold whole events of {_BYTES_PER_EVENT} bytes; the last one, at byte "
-            f"{whole * _BYTES_PER_EVENT}, has {rest}. Get the file again."
-        )
-    raw = content.reshape(whole, _BYTES_PER_EVENT)
-    events = np.empty(whole, EVENT)
-    events["x"], events["y"], events["p"] = raw[:, 0], raw[:, 1], raw[:, 2] >> 7
-    high = raw[:, 2].astype(np.int64) & 0x7F
-    events["t"] = (high << 16) | (raw[:, 3].astype(np.int64) << 8) | raw[:, 4]
-    return check_events(events, _SENSOR, f"'{path}'")
+    return open_events(path, sensor=_SENSOR, format="bin40", strict=True).read()
 
 
 def write_bin(path: Path, events: Events) -> None:
     """Write events in the layout that `read_bin` reads; times below 2^23 us."""
-    raw = np.empty((events.size, _BYTES_PER_EVENT), np.uint8)
-    raw[:, 0], raw[:, 1] = events["x"], events["y"]
-    raw[:, 2] = (events["p"] << 7) | (events["t"] >> 16)
-    raw[:, 3], raw[:, 4] = (events["t"] >> 8) & 0xFF, events["t"] & 0xFF
-    raw.tofile(path)
+    path.write_bytes(Bin40.encode(events, _SENSOR))
 
 
 class NMNIST(EventSet):
