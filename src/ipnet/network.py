@@ -1,5 +1,6 @@
 """The network: one backbone, a memory at a position, one readout per frame."""
 
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from ipnet.device import load_device
 from ipnet.errors import IPNetError, unknown_name
 from ipnet.memory import MEMORIES, Memory, Place
 from ipnet.neuron import Neuron
+from ipnet.streaming import Streamed, stream
 
 
 class _MTJActivation(nn.Module):
@@ -115,6 +117,7 @@ class Network(nn.Module):
         super().__init__()
         widths = [backbone.width * 2**i for i in range(len(backbone.blocks))]
         channels = dict(zip(positions(backbone), [shape[0], widths[0], *widths, widths[-1]], strict=True))
+        self.channels = shape[0]
         self.parts = _parts(shape[0], backbone, widths)
         self.readout = nn.Linear(widths[-1], outputs)
         # The memory draws its initial weights last, so that all contenders of a seed share the backbone's.
@@ -129,7 +132,7 @@ class Network(nn.Module):
                 for place in self.parts
             }
         )
-        self.causal = MEMORIES[memory].causal
+        self.memory_name, self.causal = memory, MEMORIES[memory].causal
         for layer, module in enumerate(module for module in self.modules() if isinstance(module, Neuron)):
             module.device.layer = layer  # junctions that differ do so in every layer anew
 
@@ -172,6 +175,50 @@ class Network(nn.Module):
             flat = self.activations[place](remember(place, part(flat)))
         vector = remember("head", flat.mean((2, 3)))
         return self.readout(vector).view(*x.shape[:2], -1), after
+
+    def stream(self, chunks: Iterable[Tensor], state: dict[str, Any] | None = None) -> Iterator[Streamed]:
+        """Run over frames as they arrive, one chunk at a time: the outputs of one whole clip, in constant memory.
+
+        Each chunk runs in evaluation mode and without gradient. Between chunks nothing is held but the state, and
+        every module is in the mode in which it was. An error ends the stream; what was yielded before it stays
+        valid, and another stream can go on from the state of the last result.
+
+        Args:
+            chunks: frames [t, B, C, H, W], t >= 1 and free to vary, the rest as in the first chunk; taken one by
+                one, never written to.
+            state: where an earlier stream or run ended; None starts from nothing.
+
+        Returns:
+            An iterator of one `Streamed` per chunk.
+
+        Raises:
+            IPNetError: at the call, a memory that looks at later frames, or a state of other positions; while
+                running, and with the number of the chunk from 0, a chunk of other axes, sizes, dtype or device,
+                without frames, or with nan or infinity, or a first chunk that the state does not fit.
+
+        Example:
+            >>> from ipnet.events import make_events, stream_frames
+            >>> recording = [make_events([0, 900, 2500], [0, 1, 2], [3, 4, 5], [1, 0, 1])]
+            >>> frames = stream_frames(recording, sensor=(16, 16), interval=1000)
+            >>> network = Network((2, 16, 16), 3, Backbone(width=4), "intrinsic")
+            >>> for result in network.stream(torch.from_numpy(frame)[None, None] for frame in frames):
+            ...     print(list(result.output.shape), result.state_bytes)
+            [1, 1, 3] 2048
+            [1, 1, 3] 2048
+            [1, 1, 3] 2048
+        """
+        if not self.causal:
+            able = ", ".join(sorted(name for name in MEMORIES if MEMORIES[name].causal))
+            raise IPNetError(
+                f"a stream needs a memory that looks at no later frame; '{self.memory_name}' looks at them: run "
+                f"whole clips with network(x), or take one of: {able}."
+            )
+        if state and set(state) != set(self.memories):
+            raise IPNetError(
+                f"a state must hold the positions of the network's memories, {list(self.memories)}; got "
+                f"{list(state)}: go on from a state of this network, or from None."
+            )
+        return stream(self, chunks, state or None)
 
     def trace(self, x: Tensor, place: str) -> list[tuple[Tensor, ...]]:
         """What the memory at a position carries on after each frame of x [T, B, C, H, W], without gradient."""
