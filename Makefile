@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PEERS ?= .venv-peers
+PEERS_STAMP := $(PEERS)/.installed
 
-.PHONY: demo test lint install
+.PHONY: demo test lint install bench-peers
 
 demo: $(STAMP)
 	$(BIN)/ipnet demo
@@ -28,3 +30,13 @@ $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable ".[dev]"
 	@touch $(STAMP)
+
+# Other libraries, for benchmarks/neuron.py and benchmarks/framing.py. They contradict each other and IPNet (sinabs
+# wants an old nir; spikingjelly and norse want torchvision, which is not used here): hence --no-deps and a list.
+bench-peers: $(PEERS_STAMP)
+
+$(PEERS_STAMP): benchmarks/peers.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install --quiet --constraint benchmarks/peers.txt torch setuptools
+	$(PEERS)/bin/python -m pip install --quiet --no-deps --requirement benchmarks/peers.txt
+	@touch $(PEERS_STAMP)
