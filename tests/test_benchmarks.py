@@ -32,8 +32,8 @@ def test_neurons_without_an_environment_of_the_peers(tmp_path: Path) -> None:
         assert "make bench-peers" in found[f"{key}_reason"]
     at_16, at_1024 = found["inference_state_bytes"].values()
     assert at_16 == at_1024 > 0
-    expected = {"relu", "ours", "ours_bias", "ours_leaky", "reference", "lstm", "gru", "convlstm"}
-    assert expected <= set(found["contenders"])
+    expected = {"relu", "ours", "ours_two_poles", "reference", "lstm", "gru", "convlstm"}
+    assert expected == set(found["contenders"])
     for entry in found["contenders"].values():
         assert positive(entry["ratio_to_relu"])
         assert entry["best_s"] <= entry["median_s"]

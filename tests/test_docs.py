@@ -1,4 +1,4 @@
-"""The commands of the documentation are run as they stand, in order, in an empty folder."""
+"""The commands and programs of the documentation run as they stand, in order, in an empty folder."""
 
 import re
 import shlex
@@ -9,7 +9,8 @@ from typer.testing import CliRunner
 
 from ipnet.cli import app
 
-PAGE = Path(__file__).parents[1].joinpath("docs", "devices.md").read_text("utf-8")
+DOCS = Path(__file__).parents[1] / "docs"
+PAGE = (DOCS / "devices.md").read_text("utf-8")
 
 
 def test_the_page_about_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,3 +29,12 @@ def test_the_page_about_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     }
     assert "fitted to data.csv" in (tmp_path / "mine.toml").read_text("utf-8")
     assert "SIMULATED" in (tmp_path / "data.csv").read_text("utf-8").splitlines()[0]
+
+
+def test_the_page_about_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / "events.md").read_text("utf-8"), re.S)
+    assert len(blocks) == 4
+    names: dict[str, object] = {}
+    for block in blocks:
+        exec(block, names)

@@ -10,6 +10,7 @@ import typer
 
 from ipnet import __version__
 from ipnet.cli_devices import devices
+from ipnet.cli_recording import recording
 from ipnet.console import Json, print_json, show
 from ipnet.errors import IPNetError
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(devices, name="devices", help="Device cards: measure, fit, check, compare, export.")
+app.command()(recording)
 
 Runs = Annotated[Path, typer.Option("--output", "-o", help="Folder that holds the studies.")]
 Set = Annotated[

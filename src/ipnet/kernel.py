@@ -6,6 +6,7 @@ way back the states are computed anew from the emissions, so that only x, y and 
 """
 
 import math
+import os
 import sys
 import weakref
 from collections import OrderedDict
@@ -100,8 +101,14 @@ def _share(work: Callable[[int, int], Any], items: int, element_steps: int) -> l
     if threads < 2:
         return [work(0, items)]
     ends = [items * i // threads for i in range(threads + 1)]
-    with ThreadPoolExecutor(threads) as pool:
-        return list(pool.map(work, ends[:-1], ends[1:]))
+    others = [_pool(os.getpid(), threads).submit(work, *part) for part in zip(ends[1:-1], ends[2:], strict=True)]
+    return [work(*ends[:2]), *(other.result() for other in others)]
+
+
+@cache
+def _pool(_: int, threads: int) -> ThreadPoolExecutor:
+    """Threads that stay: starting them takes milliseconds. A forked process does not inherit them."""
+    return ThreadPoolExecutor(threads - 1, "ipnet-neuron")
 
 
 def _empty(shape: Sequence[int], like: Tensor) -> Tensor:
@@ -187,7 +194,7 @@ def run_backward(
 
     d_gain = torch.from_numpy(np.sum(_share(work, _items(state), y.numel()), 0)).to(gain.dtype)
     if to_x:
-        d_x = d_x.sum(1) if d_x.shape[1] > 1 else d_x[:, 0]
+        d_x = d_x.sum(1) if d_x.shape[1] > 1 else d_x.squeeze(1)
     return d_x, d_gain, d_state
 
 

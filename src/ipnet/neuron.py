@@ -107,7 +107,7 @@ class Neuron(nn.Module):
         run = run_fused if self._fused(u) else run_reference
         start = torch.stack(state).to(precise) if state else u.new_empty(0, *shape)
         y, last = run(self.device, u, gain, start, keys)
-        y = y.mean(1) if self.devices > 1 else y[:, 0]
+        y = y.mean(1) if self.devices > 1 else y.squeeze(1)
         return y.to(x.dtype), tuple(last.unbind(0))
 
     def _fused(self, x: Tensor) -> bool:
