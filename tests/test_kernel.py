@@ -96,7 +96,7 @@ def test_double_precision_is_exact(law: str) -> None:
     compare(law, inputs(6, 2, 3, 5, 9), 1e-7 if law == "memoryless" else 1e-10)
 
 
-@pytest.mark.parametrize("law", ["mtj-thermal", "leaky", "memristor-rnnet", "memoryless", "bias", "two poles"])
+@pytest.mark.parametrize("law", ["mtj-thermal", "leaky", "memristor-rnnet", "memoryless", "two poles"])
 def test_single_precision(law: str) -> None:
     compare(law, inputs(6, 2, 3, 5, 9, dtype=torch.float32), 1e-5)
 

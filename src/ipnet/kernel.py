@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
@@ -101,7 +102,7 @@ def _share(work: Callable[[int, int], Any], items: int, element_steps: int) -> l
     if threads < 2:
         return [work(0, items)]
     ends = [items * i // threads for i in range(threads + 1)]
-    others = [_pool(os.getpid(), threads).submit(work, *part) for part in zip(ends[1:-1], ends[2:], strict=True)]
+    others = [_pool(os.getpid(), threads).submit(work, *part) for part in pairwise(ends[1:])]
     return [work(*ends[:2]), *(other.result() for other in others)]
 
 
