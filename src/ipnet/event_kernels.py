@@ -6,16 +6,12 @@ fetched ahead of use, so that the memory answers for many of them at once; nothi
 that cannot be predicted.
 """
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from llvmlite import ir  # type: ignore[import-untyped]
-from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from ipnet.vector_math import compiled
+from ipnet.vector_math import compiled, prefetch
 
 CODE_BITS = 12  # of a key; the others are the cycle
 CODE = (1 << CODE_BITS) - 1
@@ -54,24 +50,6 @@ class Clock(NamedTuple):
     p: int
     q: int
     per_us: float  # p / q, rounded
-
-
-@intrinsic
-def _fetch(_: Any, array: Any, index: Any) -> Any:
-    """Ask for the cache line of array[index] to be brought near, to be written."""
-
-    def generate(context: Any, builder: Any, signature: Any, values: Any) -> Any:
-        kind = signature.args[0]
-        view = context.make_array(kind)(context, builder, values[0])
-        place = cgutils.get_item_pointer(context, builder, kind, view, values[1:], wraparound=False)  # type: ignore[no-untyped-call]
-        number = ir.IntType(32)
-        shape = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t, number, number, number])
-        call = builder.module.declare_intrinsic("llvm.prefetch", [cgutils.voidptr_t], shape)
-        write, near, data = number(1), number(3), number(1)
-        builder.call(call, [builder.bitcast(place, cgutils.voidptr_t), write, near, data])
-        return context.get_dummy_value()
-
-    return types.void(array, index), generate
 
 
 @compiled(forceinline=True)
@@ -130,7 +108,7 @@ def count(events, first, stop, pixels, height, width, clock, law):  # type: igno
             cycle[i] = c + _I(rest >= clock.q) - _I(rest < 0)
             sign[i] = event.p
             place[i] = (_I(event.p) * height + event.y) * width + event.x
-            _fetch(pixels, place[i])  # type: ignore[call-arg]
+            prefetch(pixels, place[i])  # type: ignore[call-arg]
         for i in range(size):
             pixel, c = place[i], cycle[i]
             z, key = pixels[pixel].z, pixels[pixel].key

@@ -20,7 +20,6 @@ Function = Callable[[Array], Array]
 DEGREE = 7  # of a piece of a table: its 8 coefficients fill one cache line
 _DIES = 1e-12  # a contraction stronger than this forgets its start within one step
 _RESOLVED = 1e-13  # relative residual at which phi is taken as found
-_NEWTON = 20  # steps at most: where the fast variables hardly matter, one suffices
 _PART = 10_000  # elements that are computed at once
 _LONGEST = 200_000  # steps to the neighbourhood of the fixed point
 
@@ -208,7 +207,7 @@ class Slow:
         q: Array = states[self.index].copy()
         if not self._single:
             target = self._step(torch.from_numpy(states))[self.index].detach().numpy()
-            for _ in range(_NEWTON):
+            for _ in range(20):  # where the fast variables hardly matter, the first suffices
                 missing = target - self._step(self.line(torch.from_numpy(q)))[self.index].detach().numpy()
                 if np.abs(missing).max() <= 1e-15 * np.abs(target).max():
                     break
@@ -233,8 +232,7 @@ class Slow:
         states = self.line(at)
         for _ in range(steps):
             states = self._step(states)
-        total = states[self.index].sum() + 0 * at.sum()  # a map may be constant
-        return np.asarray(torch.autograd.grad(total, at)[0])
+        return np.asarray(torch.autograd.grad(states[self.index].sum() + 0 * at.sum(), at)[0])  # F may be constant
 
 
 class Table:
