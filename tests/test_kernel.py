@@ -28,7 +28,6 @@ LAWS: dict[str, tuple[str, dict[str, object]]] = {
     **{card: (card, {}) for card in ("mtj-thermal", "leaky", "memristor-rnnet", "memoryless")},
     "bias": ("mtj-thermal", BIAS),
     "AP": ("mtj-thermal", {"rest_state": "AP"}),
-    "bias AP": ("mtj-thermal", BIAS | {"rest_state": "AP"}),
     "misread": ("mtj-thermal", {"I_noise": 3e-6}),
     "two poles": ("mtj-nyu", {}),
     "varied": ("mtj-thermal", {"variation": "card"}),

@@ -8,6 +8,7 @@ way back the states are computed anew from the emissions, so that only x, y and 
 import math
 import os
 import sys
+import threading
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -44,6 +45,7 @@ class Law(NamedTuple):
     buffers: tuple[Tensor, ...]  # kept, so that no other tensor takes the place of one of them
 
 
+_LOCK = threading.Lock()  # of what is remembered; compiling waits for numba's own
 _LAWS: "weakref.WeakKeyDictionary[Device, OrderedDict[Any, Law]]" = weakref.WeakKeyDictionary()
 
 
@@ -59,24 +61,28 @@ def law_of(device: Device, shape: Sequence[int], dtype: torch.dtype, *, sample: 
     Raises:
         UnknownOperationError: the law uses an operation that cannot be compiled.
     """
-    known = _LAWS.setdefault(device, OrderedDict())
     buffers = tuple(device.buffers())
     version = (
         *((id(buffer), buffer._version) for buffer in buffers),
         *(item for item in vars(device).items() if isinstance(item[1], int | float | str | tuple)),
     )
     key = tuple(shape), dtype, sample
-    if key not in known or known[key].version != version:
+    with _LOCK:
+        known = _LAWS.setdefault(device, OrderedDict())
+        law = known.get(key)
+    if law is None or law.version != version:
         source = write_source(device, shape, dtype, sample=sample)
         real = np.float64 if dtype == torch.float64 else np.float32
         fields = np.empty((len(source.fields), shape[0] * math.prod(shape[2:])), real)
         for place, field in zip(fields, source.fields, strict=True):
             place[:] = field.broadcast_to(tuple(shape))[:, 0].reshape(place.shape).numpy()
-        known[key] = Law(_module(source.text), np.array(source.scalars, real), fields.ravel(), version, buffers)
-    known.move_to_end(key)
-    while len(known) > _REMEMBERED:
-        known.popitem(last=False)
-    return known[key]
+        law = Law(_module(source.text), np.array(source.scalars, real), fields.ravel(), version, buffers)
+    with _LOCK:
+        known[key] = law
+        known.move_to_end(key)
+        while len(known) > _REMEMBERED:
+            known.popitem(last=False)
+    return law
 
 
 @cache
