@@ -220,6 +220,11 @@ def test_what_is_not_finite_is_refused(backend: str, value: float) -> None:
         cell(inputs(4, 2, 3, 60))
 
 
+def test_whole_numbers_are_refused() -> None:
+    with pytest.raises(IPNetError, match=r"of torch.int64: arrange it so, in floating point"):
+        neuron("leaky", 3, "fused")(torch.ones(4, 2, 3, dtype=torch.int64))
+
+
 @pytest.mark.parametrize("shape", [(3, 4), (0, 2, 3), (4, 2, 1, 5), (4, 2, 6)])
 def test_bad_shapes_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(IPNetError, match=r"3 channels takes x \[T, B, 3, \.\.\.\] with T >= 1; got the shape \["):
@@ -261,6 +266,23 @@ def test_a_replaced_value_is_seen() -> None:
     plain = cell(x)[0]
     cell.backend = "fused"
     assert torch.allclose(cell(x)[0], plain, rtol=1e-10)
+
+
+def test_a_state_that_is_not_a_number_stays_so() -> None:
+    for backend in ("fused", "reference"):
+        y, (end,) = neuron("leaky", 3, backend)(inputs(2, 1, 3, 8), (torch.full((1, 1, 3, 8), math.nan).double(),))
+        assert bool(y.isnan().all())
+        assert bool(end.isnan().all())
+
+
+def test_what_is_drawn_for_inference_serves_to_train() -> None:
+    for backend in ("fused", "reference"):
+        cell, x = neuron("varied", 3, backend), inputs(2, 1, 3, 8)
+        with torch.inference_mode():
+            cell(x)
+        cell(x)[0].sum().backward()
+        assert bool(cell.log_gain.grad.isfinite().all())
+        assert neuron("varied", 3, backend)(x[:, :0])[0].shape == (2, 0, 3, 8)
 
 
 def test_a_copy_and_a_neuron_that_is_gone() -> None:
@@ -359,6 +381,8 @@ OPERATIONS = {
     "log": lambda a, b: torch.log(2 * a) * torch.log(torch.exp(b)),
     "log1p": lambda a, b: torch.log1p(a) / b,
     "pow": lambda a, b: a**1.7 + b**3 - a**2 + b**0.5 - a**0 + 2 ** (-b),
+    "power of a negative number": lambda a, b: (a - 2) ** 4 + (b - 3) ** -3 + (a - 2) ** -1,
+    "power of zero": lambda a, b: (a - a.clamp(min=1e-9)) ** 1.5 + b,
     "clamp": lambda a, b: (a - b).clamp(-0.2, 0.1) + (a * b).clamp(max=torch.tensor(0.3)),
     "choose": lambda a, b: torch.minimum(a, b) + torch.maximum(a, 2 * b) + a.minimum(torch.tensor(0.5)),
     "where": lambda a, b: torch.where(torch.ones(()) > 0, a * b, a) - torch.where(torch.ones(()) < 0, a, b),

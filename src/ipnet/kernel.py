@@ -42,7 +42,6 @@ class Law(NamedTuple):
     scalars: NDArray[Any]
     fields: NDArray[Any]  # number after number, of each [devices, C, ...]
     version: tuple[Any, ...]  # what the constants were computed from
-    buffers: tuple[Tensor, ...]  # kept, so that no other tensor takes the place of one of them
 
 
 _LOCK = threading.Lock()  # of what is remembered; compiling waits for numba's own
@@ -50,7 +49,7 @@ _LAWS: "weakref.WeakKeyDictionary[Device, OrderedDict[Any, Law]]" = weakref.Weak
 
 
 def law_of(device: Device, shape: Sequence[int], dtype: torch.dtype, *, sample: bool) -> Law:
-    """The compiled law of a device, recorded again when a value of the device was replaced.
+    """The compiled law of a device, recorded again when a buffer or a plain attribute of it has changed.
 
     Args:
         device: any device.
@@ -61,9 +60,8 @@ def law_of(device: Device, shape: Sequence[int], dtype: torch.dtype, *, sample: 
     Raises:
         UnknownOperationError: the law uses an operation that cannot be compiled.
     """
-    buffers = tuple(device.buffers())
     version = (
-        *((id(buffer), buffer._version) for buffer in buffers),
+        *(buffer.detach().double().cpu().numpy().tobytes() for buffer in device.buffers()),
         *(item for item in vars(device).items() if isinstance(item[1], int | float | str | tuple)),
     )
     key = tuple(shape), dtype, sample
@@ -76,7 +74,7 @@ def law_of(device: Device, shape: Sequence[int], dtype: torch.dtype, *, sample: 
         fields = np.empty((len(source.fields), shape[0] * math.prod(shape[2:])), real)
         for place, field in zip(fields, source.fields, strict=True):
             place[:] = field.broadcast_to(tuple(shape))[:, 0].reshape(place.shape).numpy()
-        law = Law(_module(source.text), np.array(source.scalars, real), fields.ravel(), version, buffers)
+        law = Law(_module(source.text), np.array(source.scalars, real), fields.ravel(), version)
     with _LOCK:
         known[key] = law
         known.move_to_end(key)
@@ -95,7 +93,7 @@ def _module(text: str) -> ModuleType:
         if not path.exists():
             write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
         module.__file__ = str(path)
-    except IPNetError:  # nowhere to write: compiled anew in every process
+    except (IPNetError, OSError):  # nowhere to write: compiled anew in every process
         path = Path("<neuron>")
     sys.modules[name] = module  # where numba looks for it when it loads machine code
     exec(compile(text, path, "exec"), vars(module))
@@ -146,10 +144,10 @@ def run_forward(device: Device, x: Tensor, gain: Tensor, state: Tensor, keys: Te
     """
     if not bool(gain.isfinite().all()):
         raise not_finite(gain, "gains")
-    law = law_of(device, state.shape[1:], x.dtype, sample=bool(keys.numel()))
     y, last = _empty((x.shape[0], *state.shape[1:]), x), torch.empty_like(state)
     if not y.numel():
         return y, last.copy_(state)
+    law = law_of(device, state.shape[1:], x.dtype, sample=bool(keys.numel()))
     keys_ = keys.numpy().view(np.uint64) if keys.numel() else np.zeros(x.shape[0], np.uint64)
     arrays = (_flat(x), _per_element(gain, x), law.scalars, law.fields, _flat(state), keys_, _flat(y), _flat(last))
 
@@ -187,10 +185,10 @@ def run_backward(
         sample: whether emissions were drawn; their gradient is that of the probability.
         to_x: whether the gradient of x is wanted; if not, it is empty.
     """
-    law = law_of(device, state.shape[1:], x.dtype, sample=sample)
     d_x, d_state = _empty(y.shape if to_x else (0,), x), torch.empty_like(state)
     if not y.numel():
         return torch.zeros_like(x) if to_x else d_x, torch.zeros_like(gain), d_state.copy_(d_last)
+    law = law_of(device, state.shape[1:], x.dtype, sample=sample)
     given = (_flat(x), _per_element(gain, x), law.scalars, law.fields, _flat(state), _flat(y), _flat(d_y))
     d_last_, d_x_, d_state_ = _flat(d_last), _flat(d_x), _flat(d_state)
 
@@ -238,12 +236,12 @@ def number_of(device: Device) -> int:
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def can_fuse(device: Device) -> bool:
-    """Whether the law of a device uses only operations that `ipnet.symbol` knows."""
+    """Whether the law of a device can be recorded; one that is wrong in itself will say so in the plain loop."""
     if device not in _ABLE:
         try:
             write_source(device, (1, 1, 1), torch.float32, sample=False)
             _ABLE[device] = True
-        except UnknownOperationError:
+        except (UnknownOperationError, AttributeError, TypeError, RecursionError):
             _ABLE[device] = False
     return _ABLE[device]
 

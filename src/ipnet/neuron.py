@@ -85,10 +85,10 @@ class Neuron(nn.Module):
                 of another shape; a law that cannot be fused.
         """
         channels = self.log_gain.numel()
-        if x.dim() < 3 or not x.shape[0] or x.shape[2] != channels:
+        if x.dim() < 3 or not x.shape[0] or x.shape[2] != channels or not x.is_floating_point():
             raise IPNetError(
                 f"a neuron of {channels} channels takes x [T, B, {channels}, ...] with T >= 1; got the shape "
-                f"{list(x.shape)}."
+                f"{list(x.shape)} of {x.dtype}: arrange it so, in floating point."
             )
         precise = torch.promote_types(x.dtype, torch.float32)  # exponents of half precision are too coarse
         u, shape = x.to(precise), (self.devices, *x.shape[1:])

@@ -249,9 +249,13 @@ def _neg(graph: Graph, a: Symbol) -> Symbol:
 
 
 def _pow(graph: Graph, a: Symbol, b: Symbol) -> Symbol:
-    for number, make in _POWERS.items():
-        if b.is_number(number):
-            return make(graph, a)
+    if b.is_number(0.5):
+        return graph.apply("sqrt", a)
+    if b.op == "constant" and isinstance(b.value, float) and b.value == round(b.value) and abs(b.value) <= 16:
+        power = graph.constant(1.0)
+        for _ in range(abs(int(b.value))):
+            power = graph.apply("mul", power, a)
+        return power if b.value >= 0 else graph.apply("reciprocal", power)
     return graph.apply("exp", graph.apply("mul", b, graph.apply("log", a)))
 
 
@@ -268,13 +272,6 @@ def _sorted(a: Symbol, b: Symbol) -> tuple[Symbol, Symbol]:
     return (a, b) if (a.op != "constant", a.number) <= (b.op != "constant", b.number) else (b, a)
 
 
-_POWERS: dict[float, Callable[[Graph, Symbol], Symbol]] = {
-    0.0: lambda graph, _: graph.constant(1.0),
-    0.5: lambda graph, a: graph.apply("sqrt", a),
-    1.0: lambda _, a: a,
-    2.0: lambda graph, a: graph.apply("mul", a, a),
-    3.0: lambda graph, a: graph.apply("mul", a, graph.apply("mul", a, a)),
-}
 _SIMPLE: dict[str, Callable[..., Symbol]] = {
     "add": _add,
     "sub": _sub,
@@ -305,6 +302,11 @@ def _d_logsumexp(y: Symbol, g: Symbol, *parts: Symbol) -> Sequence[Symbol]:
     return [apply("mul", g, apply("exp", apply("sub", part, y))) for part in parts]
 
 
+def _d_log(y: Symbol, g: Symbol, a: Symbol) -> Sequence[Symbol]:
+    apply = y.graph.apply  # of x^b = exp(b log x), b > 1, nothing must be left at x = 0, where 1/x is infinite
+    return [apply("div", g, apply("clamp_min", a, 1e-30))]
+
+
 def _d_sqrt(y: Symbol, g: Symbol, a: Symbol) -> Sequence[Symbol]:
     apply = y.graph.apply  # g / (2 y) = g y / (2 a), since 1/a is often at hand
     return [apply("mul", apply("mul", 0.5, g), apply("div", y, a))]
@@ -330,7 +332,7 @@ DERIVATIVE: dict[str, _Rule] = {
     "neg": lambda y, g, _: [y.graph.apply("neg", g)],
     "exp": lambda y, g, _: [y.graph.apply("mul", g, y)],
     "expm1": lambda y, g, _: [y.graph.apply("mul", g, y.graph.apply("add", y, 1.0))],
-    "log": lambda y, g, a: [y.graph.apply("div", g, a)],
+    "log": _d_log,
     "log1p": lambda y, g, a: [y.graph.apply("div", g, y.graph.apply("add", a, 1.0))],
     "sqrt": _d_sqrt,
     "clamp_min": _passed("if_ge", tie=1),

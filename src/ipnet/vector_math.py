@@ -43,8 +43,8 @@ def compiled(**options: Any) -> Callable[[Callable[..., Any]], Any]:
 @compiled(forceinline=True)
 def _split_32(x):  # type: ignore[no-untyped-def]
     """exp(x) = scale (1 + less): scale = 2^k and less = exp(x - k log 2) - 1."""
-    x = x if x > _F(-87.3) else _F(-87.3)
-    x = x if x < _F(88.3) else _F(88.3)
+    x = _F(-87.3) if x < _F(-87.3) else x  # in this form nan stays nan
+    x = _F(88.3) if x > _F(88.3) else x
     t = x * _F(1.44269504088896341) + _F(12582912.0)  # 1.5 2^23: the sum is rounded to an integer
     k = t - _F(12582912.0)
     r = x - k * _F(_HI) - k * _F(_LO)
@@ -57,8 +57,8 @@ def _split_32(x):  # type: ignore[no-untyped-def]
 @compiled(forceinline=True)
 def _split_64(x):  # type: ignore[no-untyped-def]
     """As `_split_32`."""
-    x = x if x > -708.0 else -708.0
-    x = x if x < 709.0 else 709.0
+    x = -708.0 if x < -708.0 else x
+    x = 709.0 if x > 709.0 else x
     t = x * 1.44269504088896341 + 6755399441055744.0
     k = t - 6755399441055744.0
     r = x - k * _HI_64 - k * _LO_64

@@ -69,21 +69,22 @@ class Varied(Device):
         shape = (V.shape[0], 1, *V.shape[2:]) if V.dim() > 1 else tuple(V.shape)
         key = self.layer, shape, V.dtype, V.device
         if key not in self._populations:
-            generator = torch.Generator().manual_seed(1_000_003 * self.layer + self.seed)
-            population = copy.deepcopy(self.nominal)
-            draw = self._from_wafer if self.wafer else self._from_card
-            values, stuck = draw(shape, generator)
-            for name, value in values.items():
-                population.register_buffer(name, value, persistent=False)
-            try:
-                population.derive()
-                population.check()
-            except IPNetError as error:
-                raise IPNetError(
-                    f"among {stuck.numel()} junctions drawn with seed {self.seed}: {error}"
-                ) from error
-            self._populations[key] = population.to(V.device, V.dtype), stuck.to(V.device, V.dtype)
+            with torch.inference_mode(mode=False), torch.no_grad():  # what is kept must also serve to train
+                self._populations[key] = self._drawn(shape, V)
         return self._populations[key]
+
+    def _drawn(self, shape: tuple[int, ...], V: Tensor) -> tuple[Device, Tensor]:
+        generator = torch.Generator().manual_seed(1_000_003 * self.layer + self.seed)
+        population = copy.deepcopy(self.nominal)
+        values, stuck = (self._from_wafer if self.wafer else self._from_card)(shape, generator)
+        for name, value in values.items():
+            population.register_buffer(name, value, persistent=False)
+        try:
+            population.derive()
+            population.check()
+        except IPNetError as error:
+            raise IPNetError(f"among {stuck.numel()} junctions drawn with seed {self.seed}: {error}") from error
+        return population.to(V.device, V.dtype), stuck.to(V.device, V.dtype)
 
     def _from_card(self, shape: tuple[int, ...], generator: torch.Generator) -> Draw:
         card = self.card
