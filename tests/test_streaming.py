@@ -71,7 +71,7 @@ def test_a_stream_gives_the_outputs_of_the_whole_clip(memory: str, position: str
         close(results[-1].state, state)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     st.sampled_from([("intrinsic", "frontier"), ("intrinsic", "stem"), ("rnn",), ("lstm",), ("none",)]),
     st.lists(st.integers(1, 6), max_size=8),
