@@ -7,6 +7,7 @@ same code under `torch.compile`, compared with the plain ones before they are ti
 import math
 import sys
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,20 +31,22 @@ def spikingjelly(_: int) -> Contender:
     return Contender(module, run)
 
 
+def in_a_loop(cell: Callable[..., Any], x: Tensor, state: Any) -> Tensor:
+    """The spikes of a cell over time, from a first state."""
+    spikes = []
+    for x_t in x.unbind(0):
+        spike, state = cell(x_t, state)
+        spikes.append(spike)
+    return torch.stack(spikes)
+
+
 def snntorch(_: int) -> Contender:
     """Leaky, in a loop over time as its tutorials have it."""
     import snntorch
 
     module = snntorch.Leaky(beta=math.exp(-1 / TAU))
 
-    def run(x: Tensor) -> Tensor:
-        membrane, spikes = torch.zeros_like(x[0]), []
-        for x_t in x.unbind(0):
-            spike, membrane = module(x_t, membrane)
-            spikes.append(spike)
-        return torch.stack(spikes)
-
-    return Contender(module, run)
+    return Contender(module, lambda x: in_a_loop(module, x, torch.zeros_like(x[0])))
 
 
 def norse_box(_: int) -> Contender:
@@ -52,14 +55,7 @@ def norse_box(_: int) -> Contender:
 
     module = LIFBoxCell(LIFBoxParameters(tau_mem_inv=torch.tensor(1.0)), dt=1 / TAU)
 
-    def run(x: Tensor) -> Tensor:
-        state, spikes = None, []
-        for x_t in x.unbind(0):
-            spike, state = module(x_t, state)
-            spikes.append(spike)
-        return torch.stack(spikes)
-
-    return Contender(module, run)
+    return Contender(module, lambda x: in_a_loop(module, x, None))
 
 
 def norse_lif(_: int) -> Contender:

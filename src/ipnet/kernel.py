@@ -70,7 +70,7 @@ def law_of(device: Device, shape: Sequence[int], dtype: torch.dtype, *, sample: 
         law = known.get(key)
     if law is None or law.version != version:
         source = write_source(device, shape, dtype, sample=sample)
-        real = np.float64 if dtype == torch.float64 else np.float32
+        real = _real(dtype)
         fields = np.empty((len(source.fields), shape[0] * math.prod(shape[2:])), real)
         for place, field in zip(fields, source.fields, strict=True):
             place[:] = field.broadcast_to(tuple(shape))[:, 0].reshape(place.shape).numpy()
@@ -116,9 +116,14 @@ def _pool(_: int, threads: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(threads - 1, "ipnet-neuron")
 
 
+def _real(dtype: torch.dtype) -> type[np.floating[Any]]:
+    """The same precision in numpy."""
+    return np.float64 if dtype == torch.float64 else np.float32
+
+
 def _empty(shape: Sequence[int], like: Tensor) -> Tensor:
     """A new tensor in memory of numpy, which asks for large pages: fewer to be fetched from the system."""
-    return torch.from_numpy(np.empty(tuple(shape), np.float64 if like.dtype == torch.float64 else np.float32))
+    return torch.from_numpy(np.empty(tuple(shape), _real(like.dtype)))
 
 
 def _flat(x: Tensor) -> NDArray[Any]:

@@ -6,6 +6,8 @@ References:
 
 import re
 
+from ipnet.recording._account import Refused
+
 # (H, W) by the sensor generation in the plug-in's name; every camera of a generation has the same sensor.
 _GENERATIONS = {
     "gen3": (480, 640),
@@ -49,3 +51,9 @@ def encoding(fields: dict[str, str]) -> str:
     if "format" in fields:
         return fields["format"].partition(";")[0].upper()
     return {"2.0": "EVT2", "2.1": "EVT21", "3.0": "EVT3"}.get(fields.get("evt", ""), "")
+
+
+def refuse_reserved(refused: Refused, count: int, at_byte: int) -> None:
+    """Put `count` words of types that no camera writes on the account, the first of them at a byte."""
+    if count:
+        refused.add("of a reserved type", count, at_byte, "words must be of a known type", "word")

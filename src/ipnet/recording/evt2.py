@@ -19,7 +19,7 @@ import numpy as np
 from ipnet.events import Events
 from ipnet.recording import HEAD, Batch, EventFormat, Refused, Stated
 from ipnet.recording._admission import UNKNOWN
-from ipnet.recording._prophesee import encoding, read_header, stated_sensor
+from ipnet.recording._prophesee import encoding, read_header, refuse_reserved, stated_sensor
 from ipnet.recording._records import PER_BLOCK, read_head, records
 
 _UNKNOWN = np.int64(UNKNOWN)
@@ -72,9 +72,7 @@ class Evt2(EventFormat):
         for start, words in records(self.path, self.start, "<u4", refused):
             n, high, epoch, reserved, first = _decode(words, high, epoch, t, x, y, p, at)
             yield Batch(t[:n], x[:n], y[:n], p[:n], start + 4 * at[:n])
-            if reserved:
-                at_byte = start + 4 * first
-                refused.add("of a reserved type", reserved, at_byte, "words must be of a known type", "word")
+            refuse_reserved(refused, reserved, start + 4 * first)
 
     @classmethod
     def encode(cls, events: Events, sensor: tuple[int, int]) -> bytes:

@@ -20,7 +20,7 @@ import numpy as np
 from ipnet.events import Events
 from ipnet.recording import HEAD, Batch, EventFormat, Refused, Stated
 from ipnet.recording._admission import UNKNOWN
-from ipnet.recording._prophesee import encoding, read_header, stated_sensor
+from ipnet.recording._prophesee import encoding, read_header, refuse_reserved, stated_sensor
 from ipnet.recording._records import PER_BLOCK, read_head, records
 
 _UNKNOWN = np.int64(UNKNOWN)
@@ -111,9 +111,7 @@ class Evt3(EventFormat):
         for start, words in records(self.path, self.start, "<u2", refused):
             n, reserved, first = _decode(words, state, t, x, y, p, at)
             yield Batch(t[:n], x[:n], y[:n], p[:n], start + 2 * at[:n])
-            if reserved:
-                at_byte = start + 2 * first
-                refused.add("of a reserved type", reserved, at_byte, "words must be of a known type", "word")
+            refuse_reserved(refused, reserved, start + 2 * first)
 
     @classmethod
     def encode(cls, events: Events, sensor: tuple[int, int]) -> bytes:
