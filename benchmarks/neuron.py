@@ -4,8 +4,9 @@
     python benchmarks/neuron.py
     python benchmarks/neuron.py --json
 
-Contenders take turns, so that what disturbs the machine disturbs all alike; one process computes at a time. All
-get the same numbers in the layout they like best, in single precision, with gradients for the input and for
+Contenders take turns, so that what disturbs the machine disturbs all alike; each has a process of its own, since
+the memory that one leaves to a process serves those that follow; one process computes at a time. All get the same
+numbers in the layout they like best, in single precision, with gradients for the input and for
 parameters. Peers live in an environment of their own and are left out, with the reason, where it is missing.
 Threads that wait for others sleep (OpenMP's passive policy): where they spin, whoever shares the machine slows a
 contender of many small operations down many times over. ``--allocator warm`` lets freed memory stay with the
@@ -74,6 +75,9 @@ QUICK = Plan(
 )
 
 
+Start = Callable[[], Worker]
+
+
 class Lab(NamedTuple):
     """Where it is measured: starts workers."""
 
@@ -98,25 +102,29 @@ class Lab(NamedTuple):
 
 
 def compare(
-    plan: Plan, ours: Worker, theirs: Worker | None
+    plan: Plan, ours: Start, theirs: Start | None
 ) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
     """Time all contenders in turn: a summary of ours, of theirs, and the reason for each that could not run."""
-    places = dict.fromkeys((name for name in ours("names") if name in (plan.only or (name,))), ours)
+    with ours() as worker:
+        places = dict.fromkeys((name for name in worker("names") if name in (plan.only or (name,))), ours)
     if theirs:
-        names = [name for name in theirs("names") if plan.compiled or not name.endswith("_compiled")]
+        with theirs() as worker:
+            names = [name for name in worker("names") if plan.compiled or not name.endswith("_compiled")]
         places |= dict.fromkeys(names, theirs)
     measures: dict[str, Callable[[], float]] = {}
     failed = {}
-    for name, worker in places.items():
-        try:
-            worker("prepare", name=name, shape=plan.shape)
-        except WorkerError as error:
-            if worker is ours:
-                raise
-            failed[name] = str(error)
-        else:
-            measures[name] = partial(worker, "time", name=name, shape=plan.shape)
-    seconds = take_turns(measures, lambda name: min(plan.rounds, SLOW.get(name, plan.rounds)))
+    with ExitStack() as stack:
+        for name, start in places.items():
+            worker = stack.enter_context(start())
+            try:
+                worker("prepare", name=name, shape=plan.shape)
+            except WorkerError as error:
+                if start is ours:
+                    raise
+                failed[name] = str(error)
+            else:
+                measures[name] = partial(worker, "time", name=name, shape=plan.shape)
+        seconds = take_turns(measures, lambda name: min(plan.rounds, SLOW.get(name, plan.rounds)))
     found = {name: summary(taken) for name, taken in seconds.items()}
     for entry in found.values():
         entry["ratio_to_relu"] = entry["median_s"] / found["relu"]["median_s"]
@@ -189,18 +197,20 @@ def measure(plan: Plan, threads: int, peers: Path, allocator: str) -> dict[str, 
     here = machine(threads) | {"allocator": allocator}
     reason = "not one of them ran, see not_run"
     environment = WARM if allocator == "warm" else {}
-    with ExitStack() as stack:
-        lab = Lab(threads, stack.enter_context(tempfile.TemporaryDirectory()))
+    with tempfile.TemporaryDirectory() as caches:
+        lab = Lab(threads, caches)
         alone = fresh_processes(plan, lab)
-        ours, theirs = stack.enter_context(lab.ours(**environment)), None
-        here["versions"] = ours("versions", packages=OURS)
+        ours, theirs = partial(lab.ours, **environment), None
         if peers.exists():
-            theirs = stack.enter_context(lab.theirs(peers, **environment))
-            here["versions_of_peers"] = theirs("versions", packages=THEIRS)
+            theirs = partial(lab.theirs, peers, **environment)
+            with theirs() as worker:
+                here["versions_of_peers"] = worker("versions", packages=THEIRS)
         else:
             reason = f"there is no interpreter {peers}: run 'make bench-peers', or name one with --peers"
         contenders, others, failed = compare(plan, ours, theirs)
-        sizes = scaling(plan, ours)
+        with ours() as worker:
+            here["versions"] = worker("versions", packages=OURS)
+            sizes = scaling(plan, worker)
     return {
         "ratio_to_relu": contenders["ours"]["ratio_to_relu"],
         **against_peers(contenders["ours"]["median_s"], others, reason),

@@ -2,7 +2,8 @@
 
 The law is the one that `Device.drive` and `Device.cycle` state in torch: it is recorded (`ipnet.symbol`), written
 as a loop (`ipnet.kernel_source`) and compiled by numba, which keeps the machine code in the cache folder. On the
-way back the states are computed anew from the emissions, so that only x, y and the first state are kept.
+way back the states are computed anew from the emissions, as far as they are needed; kept are x, y, the state at
+every `SEGMENT`-th step and, where it saves much, one or two slopes of the probability (`ipnet.narrowest`).
 """
 
 import math
@@ -28,11 +29,12 @@ from ipnet import vector_math
 from ipnet.cache import cache_folder, content_hash, write_atomically
 from ipnet.device import Device
 from ipnet.errors import IPNetError
-from ipnet.kernel_source import BLOCK, write_source
+from ipnet.kernel_source import SEGMENT, STRIP, write_source
 from ipnet.symbol import UnknownOperationError
 
 _REMEMBERED = 16  # shapes of a device whose constants are kept
 _WORTH_A_THREAD = 1 << 18  # element steps
+_SLACK = 1e-5  # of a state at its limit, for rounding
 
 
 class Law(NamedTuple):
@@ -41,14 +43,34 @@ class Law(NamedTuple):
     module: ModuleType
     scalars: NDArray[Any]
     fields: NDArray[Any]  # number after number, of each [devices, C, ...]
+    slopes: int  # see `ipnet.kernel_source.Source`
+    limits: tuple[float, ...] | None
     version: tuple[Any, ...]  # what the constants were computed from
+
+    def work(self) -> NDArray[Any]:
+        """Room for one call."""
+        return _aligned(np.zeros, self.module.WORK, self.module.real)
 
 
 _LOCK = threading.Lock()  # of what is remembered; compiling waits for numba's own
 _LAWS: "weakref.WeakKeyDictionary[Device, OrderedDict[Any, Law]]" = weakref.WeakKeyDictionary()
 
 
-def law_of(device: Device, shape: Sequence[int], dtype: torch.dtype, *, sample: bool) -> Law:
+def law_from(device: Device, state: Tensor, *, sample: bool) -> Law:
+    """The compiled law of a device from a state [parts, devices, B, C, ...] on, see `law_of`."""
+    law = law_of(device, state.shape[1:], state.dtype, sample=sample)
+    ends = [part.aminmax() for part in state] if law.limits else []
+    if all(
+        low >= 0 and high <= limit * (1 + _SLACK)
+        for (low, high), limit in zip(ends, law.limits or (), strict=True)
+    ):
+        return law
+    return law_of(device, state.shape[1:], state.dtype, sample=sample, interpolated=False)
+
+
+def law_of(
+    device: Device, shape: Sequence[int], dtype: torch.dtype, *, sample: bool, interpolated: bool = True
+) -> Law:
     """The compiled law of a device, recorded again when a buffer or a plain attribute of it has changed.
 
     Args:
@@ -56,6 +78,7 @@ def law_of(device: Device, shape: Sequence[int], dtype: torch.dtype, *, sample: 
         shape: [devices, B, C, ...] of a step.
         dtype: single or double precision.
         sample: see `ipnet.kernel_source.write_source`.
+        interpolated: likewise.
 
     Raises:
         UnknownOperationError: the law uses an operation that cannot be compiled.
@@ -64,17 +87,24 @@ def law_of(device: Device, shape: Sequence[int], dtype: torch.dtype, *, sample: 
         *(buffer.detach().double().cpu().numpy().tobytes() for buffer in device.buffers()),
         *(item for item in vars(device).items() if isinstance(item[1], int | float | str | tuple)),
     )
-    key = tuple(shape), dtype, sample
+    key = tuple(shape), dtype, sample, interpolated
     with _LOCK:
         known = _LAWS.setdefault(device, OrderedDict())
         law = known.get(key)
     if law is None or law.version != version:
-        source = write_source(device, shape, dtype, sample=sample)
+        source = write_source(device, shape, dtype, sample=sample, interpolated=interpolated)
         real = _real(dtype)
         fields = np.empty((len(source.fields), shape[0] * math.prod(shape[2:])), real)
         for place, field in zip(fields, source.fields, strict=True):
             place[:] = field.broadcast_to(tuple(shape))[:, 0].reshape(place.shape).numpy()
-        law = Law(_module(source.text), np.array(source.scalars, real), fields.ravel(), version)
+        law = Law(
+            _module(source.text),
+            np.array(source.scalars, real),
+            fields.ravel(),
+            source.slopes,
+            source.limits,
+            version,
+        )
     with _LOCK:
         known[key] = law
         known.move_to_end(key)
@@ -122,8 +152,18 @@ def _real(dtype: torch.dtype) -> type[np.floating[Any]]:
 
 
 def _empty(shape: Sequence[int], like: Tensor) -> Tensor:
-    """A new tensor in memory of numpy, which asks for large pages: fewer to be fetched from the system."""
-    return torch.from_numpy(np.empty(tuple(shape), _real(like.dtype)))
+    """A new tensor in memory of numpy, which asks for large pages: fewer to be fetched from the system.
+
+    It begins with a cache line, as tensors of torch do.
+    """
+    return torch.from_numpy(_aligned(np.empty, math.prod(shape), _real(like.dtype))).view(*shape)
+
+
+def _aligned(make: Callable[..., NDArray[Any]], size: int, real: type[np.floating[Any]]) -> NDArray[Any]:
+    """An array that begins with a cache line: vectors from elsewhere touch two lines each."""
+    array = make(size + vector_math.LINE, real)
+    skipped = -array.ctypes.data % vector_math.LINE // array.itemsize
+    return array[skipped : skipped + size]
 
 
 def _flat(x: Tensor) -> NDArray[Any]:
@@ -131,8 +171,10 @@ def _flat(x: Tensor) -> NDArray[Any]:
     return array
 
 
-def run_forward(device: Device, x: Tensor, gain: Tensor, state: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
-    """The emissions over time and the state at the end.
+def run_forward(
+    device: Device, x: Tensor, gain: Tensor, state: Tensor, keys: Tensor, *, mark: bool = False
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """The emissions over time, the state at the end, and what the way back needs.
 
     Args:
         device: the device.
@@ -140,9 +182,12 @@ def run_forward(device: Device, x: Tensor, gain: Tensor, state: Tensor, keys: Te
         gain: of each channel [C] [V].
         state: at the start [parts, devices, B, C, ...].
         keys: one 64-bit random number per step [T], or none [0] for the expectation.
+        mark: whether `run_backward` will follow.
 
     Returns:
-        Emissions [T, devices, B, C, ...], and the state [parts, devices, B, C, ...].
+        Emissions [T, devices, B, C, ...], the state [parts, devices, B, C, ...]; with `mark` also the states
+        before steps 0, SEGMENT, 2 SEGMENT, ... [ceil(T / SEGMENT), parts, devices, B, C, ...] and the slopes
+        [slopes, T, devices, B, C, ...], otherwise none of either.
 
     Raises:
         IPNetError: a pre-activation or a gain is not finite.
@@ -150,26 +195,31 @@ def run_forward(device: Device, x: Tensor, gain: Tensor, state: Tensor, keys: Te
     if not bool(gain.isfinite().all()):
         raise not_finite(gain, "gains")
     y, last = _empty((x.shape[0], *state.shape[1:]), x), torch.empty_like(state)
+    marks = _empty((_marks(x) * mark, *state.shape), x)
+    slopes = _empty(((_slopes(device) or 0) * mark, *y.shape), x)
     if not y.numel():
-        return y, last.copy_(state)
-    law = law_of(device, state.shape[1:], x.dtype, sample=bool(keys.numel()))
+        return y, last.copy_(state), marks, slopes
+    law = law_from(device, state, sample=bool(keys.numel()))
     keys_ = keys.numpy().view(np.uint64) if keys.numel() else np.zeros(x.shape[0], np.uint64)
-    arrays = (_flat(x), _per_element(gain, x), law.scalars, law.fields, _flat(state), keys_, _flat(y), _flat(last))
+    given = (_flat(x), _per_element(gain, x), law.scalars, law.fields, _flat(state), keys_)
+    found = (_flat(y), _flat(last), _flat(marks), _flat(slopes))
+    run = law.module.forward_sloped if slopes.numel() else law.module.forward
 
     def work(low: int, high: int) -> int:
-        bad: int = law.module.forward(*arrays, x.shape[1], low, high)
+        bad: int = run(*given, *found, law.work(), x.shape[1], low, high)
         return bad
 
     if sum(_share(work, _items(state), y.numel())):
         raise not_finite(x, "pre-activations")
-    return y, last
+    return y, last, marks, slopes
 
 
 def run_backward(
     device: Device,
     x: Tensor,
     gain: Tensor,
-    state: Tensor,
+    marks: Tensor,
+    slopes: Tensor,
     y: Tensor,
     d_y: Tensor,
     d_last: Tensor,
@@ -183,34 +233,41 @@ def run_backward(
         device: the device.
         x: as given to `run_forward`.
         gain: likewise.
-        state: likewise.
+        marks: states that it returned.
+        slopes: likewise.
         y: emissions that it returned.
         d_y: their gradient.
         d_last: gradient of the last state.
         sample: whether emissions were drawn; their gradient is that of the probability.
         to_x: whether the gradient of x is wanted; if not, it is empty.
     """
-    d_x, d_state = _empty(y.shape if to_x else (0,), x), torch.empty_like(state)
+    d_x, d_state = _empty(y.shape if to_x else (0,), x), torch.empty_like(d_last)
     if not y.numel():
         return torch.zeros_like(x) if to_x else d_x, torch.zeros_like(gain), d_state.copy_(d_last)
-    law = law_of(device, state.shape[1:], x.dtype, sample=sample)
-    given = (_flat(x), _per_element(gain, x), law.scalars, law.fields, _flat(state), _flat(y), _flat(d_y))
+    law = law_from(device, marks[0], sample=sample)
+    kept = _flat(marks), _flat(slopes), _flat(y)
+    given = (_flat(x), _per_element(gain, x), law.scalars, law.fields, *kept, _flat(d_y))
     d_last_, d_x_, d_state_ = _flat(d_last), _flat(d_x), _flat(d_state)
 
     def work(low: int, high: int) -> NDArray[Any]:
         d_gain = np.zeros(gain.numel())
-        law.module.backward(*given, d_last_, d_x_, d_gain, d_state_, *x.shape[:2], low, high)
+        law.module.backward(*given, d_last_, d_x_, d_gain, d_state_, law.work(), *x.shape[:2], low, high)
         return d_gain
 
-    d_gain = torch.from_numpy(np.sum(_share(work, _items(state), y.numel()), 0)).to(gain.dtype)
+    d_gain = torch.from_numpy(np.sum(_share(work, _items(d_last), y.numel()), 0)).to(gain.dtype)
     if to_x:
         d_x = d_x.sum(1) if d_x.shape[1] > 1 else d_x.squeeze(1)
     return d_x, d_gain, d_state
 
 
 def _items(state: Tensor) -> int:
-    """Rows [devices x B] times the blocks of each."""
-    return state.shape[1] * state.shape[2] * -(-math.prod(state.shape[3:]) // BLOCK)
+    """Rows [devices x B] times the strips of each."""
+    return state.shape[1] * state.shape[2] * -(-math.prod(state.shape[3:]) // STRIP)
+
+
+def _marks(x: Tensor) -> int:
+    """How many states in between are kept."""
+    return -(-x.shape[0] // SEGMENT)
 
 
 def _per_element(gain: Tensor, x: Tensor) -> NDArray[Any]:
@@ -229,7 +286,7 @@ def not_finite(values: Tensor, what: str) -> IPNetError:
 
 
 _DEVICES: "weakref.WeakValueDictionary[int, Device]" = weakref.WeakValueDictionary()
-_ABLE: "weakref.WeakKeyDictionary[Device, bool]" = weakref.WeakKeyDictionary()
+_ABLE: "weakref.WeakKeyDictionary[Device, int | None]" = weakref.WeakKeyDictionary()
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
@@ -242,12 +299,16 @@ def number_of(device: Device) -> int:
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def can_fuse(device: Device) -> bool:
     """Whether the law of a device can be recorded; one that is wrong in itself will say so in the plain loop."""
+    return _slopes(device) is not None
+
+
+def _slopes(device: Device) -> int | None:
+    """How many slopes its law leaves for the way back, in any shape and precision; None if it cannot be fused."""
     if device not in _ABLE:
         try:
-            write_source(device, (1, 1, 1), torch.float32, sample=False)
-            _ABLE[device] = True
+            _ABLE[device] = write_source(device, (1, 1, 1), torch.float32, sample=False, interpolated=False).slopes
         except (UnknownOperationError, AttributeError, TypeError, RecursionError):
-            _ABLE[device] = False
+            _ABLE[device] = None
     return _ABLE[device]
 
 
@@ -255,20 +316,27 @@ def can_fuse(device: Device) -> bool:
 
 
 @torch.library.custom_op("ipnet::neuron", mutates_args=())
-def _neuron(x: Tensor, gain: Tensor, state: Tensor, keys: Tensor, number: int) -> tuple[Tensor, Tensor]:
-    return run_forward(_DEVICES[number], x, gain, state, keys)
+def _neuron(
+    x: Tensor, gain: Tensor, state: Tensor, keys: Tensor, number: int, mark: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return run_forward(_DEVICES[number], x, gain, state, keys, mark=mark)
 
 
 @_neuron.register_fake
-def _(x: Tensor, _: Tensor, state: Tensor, *__: Any) -> tuple[Tensor, Tensor]:
-    return x.new_empty(x.shape[0], *state.shape[1:]), torch.empty_like(state)
+def _(
+    x: Tensor, _: Tensor, state: Tensor, __: Tensor, number: int, mark: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    y = x.new_empty(x.shape[0], *state.shape[1:])
+    slopes = x.new_empty((_slopes(_DEVICES[number]) or 0) * mark, *y.shape)
+    return y, torch.empty_like(state), x.new_empty(_marks(x) * mark, *state.shape), slopes
 
 
 @torch.library.custom_op("ipnet::neuron_backward", mutates_args=())
 def _neuron_backward(
     x: Tensor,
     gain: Tensor,
-    state: Tensor,
+    marks: Tensor,
+    slopes: Tensor,
     y: Tensor,
     d_y: Tensor,
     d_last: Tensor,
@@ -276,30 +344,36 @@ def _neuron_backward(
     sample: bool,
     to_x: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    return run_backward(_DEVICES[number], x, gain, state, y, d_y, d_last, sample=sample, to_x=to_x)
+    return run_backward(_DEVICES[number], x, gain, marks, slopes, y, d_y, d_last, sample=sample, to_x=to_x)
 
 
 @_neuron_backward.register_fake
-def _(x: Tensor, gain: Tensor, state: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
-    return x.new_empty(x.shape if rest[-1] else 0), torch.empty_like(gain), torch.empty_like(state)
+def _(x: Tensor, gain: Tensor, marks: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
+    return x.new_empty(x.shape if rest[-1] else 0), torch.empty_like(gain), torch.empty_like(marks[0])
 
 
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    x, gain, state, keys, ctx.number = inputs
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
+    x, gain, _, keys, ctx.number, _ = inputs
     ctx.device, ctx.sample = _DEVICES[ctx.number], bool(keys.numel())  # kept alive until the gradients are taken
-    ctx.save_for_backward(x, gain, state, output[0])
+    ctx.set_materialize_grads(False)  # of marks and slopes there are none
+    y, _, marks, slopes = output
+    ctx.save_for_backward(x, gain, marks, slopes, y)
 
 
-def _differentiate(ctx: Any, d_y: Tensor, d_last: Tensor) -> tuple[Tensor | None, ...]:
+def _differentiate(ctx: Any, d_y: Tensor | None, d_last: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
     to_x, to_gain, to_state = ctx.needs_input_grad[:3]
+    *_, marks, _, y = ctx.saved_tensors
+    d_y = torch.zeros_like(y) if d_y is None else d_y
+    d_last = torch.zeros_like(marks[0]) if d_last is None else d_last
     d_x, d_gain, d_state = _neuron_backward(*ctx.saved_tensors, d_y, d_last, ctx.number, ctx.sample, to_x)
-    return d_x if to_x else None, d_gain if to_gain else None, d_state if to_state else None, None, None
+    return d_x if to_x else None, d_gain if to_gain else None, d_state if to_state else None, None, None, None
 
 
 _neuron.register_autograd(_differentiate, setup_context=_keep)
 
 
 def run_fused(device: Device, x: Tensor, gain: Tensor, state: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
-    """As `run_forward`, with gradients for x, gain and state, and in a form that torch.compile can handle."""
-    result: tuple[Tensor, Tensor] = _neuron(x, gain, state, keys, number_of(device))
-    return result
+    """Emissions and last state as of `run_forward`, with gradients, in a form that torch.compile can handle."""
+    mark = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, gain, state))
+    y, last, *_ = _neuron(x, gain, state, keys, number_of(device), mark)
+    return y, last

@@ -5,23 +5,33 @@ of element j at w[r BLOCK + j], so that the compiler sees that rows do not overl
 long law is cut into several loops, between which intermediate values lie in rows of their own.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from functools import reduce
+from itertools import accumulate
+from textwrap import indent
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ipnet.device import Device
+from ipnet.interpolation import interpolate
+from ipnet.narrowest import narrowest
 from ipnet.symbol import Graph, Symbol, gradients, ordered
 
 BLOCK = 128  # two dozen rows of it stay in the first cache
-LENGTH = 60  # of a loop, in instructions: few enough that several of its turns are under way at once
+STRIP = 1024  # elements that advance together: a page of memory in every step
+SEGMENT = 16  # steps whose states are computed anew on the way back: with a strip's inputs they stay in the cache
+_SLOPES = 2  # at most: each takes as much memory as the emissions
+LENGTH = 45  # of a loop, in instructions: few enough that several of its turns are under way at once
 _COST = {
     "exp": 14,
     "expm1": 14,
     "log": 20,
     "log1p": 24,
     "cloglog": 15,
+    "polynomial": 8,
     "logsumexp": 16,
     "draw": 20,
     "reciprocal": 8,
@@ -42,7 +52,7 @@ _FORM = {
     "log1p": "log1p({0})",
     "sqrt": "math.sqrt({0})",
     "reciprocal": "one / {0}",
-    "cloglog": "-expm1(-{1})",
+    "cloglog": "-expm1(-{0})",
     "clamp_min": "{1} if {0} < {1} else {0}",  # in this form nan stays nan
     "clamp_max": "{1} if {0} > {1} else {0}",
     "minimum": "{1} if {0} > {1} else {0}",
@@ -61,11 +71,15 @@ class Source(NamedTuple):
         text: Python.
         scalars: values that all elements share.
         fields: values of each element, broadcasting against [devices, B, C, ...].
+        slopes: how many slopes of the probability the way forwards leaves for the way back.
+        limits: the largest value of each part of the state for which the functions hold; None for any value.
     """
 
     text: str
     scalars: list[float]
     fields: list[Tensor]
+    slopes: int
+    limits: tuple[float, ...] | None
 
 
 class _Writer:
@@ -105,7 +119,7 @@ class _Writer:
                     lines.append(f"{self._kept(kept[symbol])} = {names[symbol]}")
             if i == len(parts) - 1:
                 lines += [f"{self._at(self.rows[row])} = {names[symbol]}" for row, symbol in results.items()]
-            text += "            for j in range(whole):\n" + "".join(f"                {line}\n" for line in lines)
+            text += "for j in range(whole):\n" + "".join(f"    {line}\n" for line in lines)
         return text
 
     def _expression(self, symbol: Symbol, names: Mapping[Symbol, str]) -> str:
@@ -116,6 +130,8 @@ class _Writer:
             return f"w[FIELD + {self._field(symbol.value) * BLOCK} + j]"
         if symbol.op in _INFIX:
             return f"{args[0]} {_INFIX[symbol.op]} {args[1]}"
+        if symbol.op == "polynomial":
+            return reduce(lambda inner, c: f"({inner}) * {args[0]} + {c}", reversed(args[1:]))
         if symbol.op == "logsumexp":
             largest = _largest(args)
             return f"{largest} + log({' + '.join(f'exp({arg} - {largest})' for arg in args)})"
@@ -149,23 +165,21 @@ def _is_number(symbol: Symbol) -> bool:
 
 def _parted(symbols: Sequence[Symbol]) -> list[list[Symbol]]:
     """Symbols in parts of limited length: a processor overlaps the elements of a short loop, not of a long one."""
-    parts: list[list[Symbol]] = [[]]
-    length = 0
-    for symbol in symbols:
-        cost = _COST.get(symbol.op, 1) * (len(symbol.args) if symbol.op == "logsumexp" else 1)
-        if length + cost > LENGTH and length:
-            parts.append([])
-            length = 0
-        parts[-1].append(symbol)
-        length += cost
-    return parts
+    costs = [_COST.get(symbol.op, 1) * (len(symbol.args) if symbol.op == "logsumexp" else 1) for symbol in symbols]
+    share = sum(costs) / math.ceil(sum(costs) / LENGTH) if symbols else 1
+    parts: dict[int, list[Symbol]] = {}
+    for symbol, cost, end in zip(symbols, costs, accumulate(costs), strict=True):
+        parts.setdefault(int((end - cost / 2) / share), []).append(symbol)
+    return list(parts.values())
 
 
 def _largest(args: Sequence[str]) -> str:
     return args[0] if len(args) == 1 else f"max({args[0]}, {_largest(args[1:])})"
 
 
-def write_source(device: Device, shape: Sequence[int], dtype: torch.dtype, *, sample: bool) -> Source:
+def write_source(
+    device: Device, shape: Sequence[int], dtype: torch.dtype, *, sample: bool, interpolated: bool = True
+) -> Source:
     """The fused time loop of a device.
 
     Args:
@@ -173,6 +187,8 @@ def write_source(device: Device, shape: Sequence[int], dtype: torch.dtype, *, sa
         shape: [devices, B, C, ...] of a step.
         dtype: single or double precision.
         sample: whether the neuron sends a random spike in place of its probability.
+        interpolated: whether polynomials may stand for parts of the law, see `ipnet.interpolation`; they are as
+            exact as the precision within `Device.limits`.
 
     Raises:
         UnknownOperationError: see `ipnet.symbol`.
@@ -193,34 +209,60 @@ def write_source(device: Device, shape: Sequence[int], dtype: torch.dtype, *, sa
         return y
 
     sent, *after = cycle((lambda p: graph.node("draw", graph.constant(p))) if sample else (lambda p: p))
-    _, *after_given = cycle(given)
-    (to_y,) = gradients(after_given, d_after, (y,))  # which the probability takes on, drawn or not
-    d_found = graph.apply("add", d_y, to_y)
-    d_x, d_g, *d_state = gradients([*after_given, *found], [*d_after, d_found], (x, gain, *state))
-    named = [f"{kind}{i}" for kind in ("state", "d_state") for i in poles]
+    _, *advanced = cycle(given)
+    (p,) = found
+    cut = narrowest(p, _COST, _SLOPES)
+    laws = [*after, *advanced, *cut, sent, p]
+    limits = device.limits(V) if interpolated else None
+    if limits is not None:
+        known = {f"state{i}": (0.0, limit) for i, limit in enumerate(limits)} | {"y": (0.0, 1.0)}
+        laws = interpolate(laws, known, _COST)
+    after, advanced, (*cut, sent, p) = (
+        laws[: len(after)],
+        laws[len(after) : 2 * len(after)],
+        laws[2 * len(after) :],
+    )
+    slopes = gradients([p], [graph.constant(1.0)], cut) if cut else []
+    known_slopes = [graph.given(f"slope{i}") for i in range(len(cut))]
+    (to_y,) = gradients(advanced, d_after, (y,))  # which the probability takes on, drawn or not
+    d_p = graph.apply("add", d_y, to_y)
+    d_cut = [graph.apply("mul", d_p, slope) for slope in known_slopes] or [d_p]
+    d_x, d_g, *d_state = gradients([*advanced, *(cut or [p])], [*d_after, *d_cut], (x, gain, *state))
+    named = [f"{kind}{i}" for kind in ("state", "d_state") for i in poles] + [s.value for s in known_slopes]
     writer = _Writer(["x", "gain", "y", "d_y", "d_x", "d_gain", *named])
+    step = {"y": sent} | {f"state{i}": symbol for i, symbol in enumerate(after)}
     back = {"d_x": d_x, "d_gain": graph.apply("add", d_gain, d_g)}
+    back |= {f"d_state{i}": symbol for i, symbol in enumerate(d_state)}
+    path = not set(state).isdisjoint(ordered(back.values()))
     loops = {
-        "STEP": writer.loops({"y": sent} | {f"state{i}": symbol for i, symbol in enumerate(after)}),
-        "ADVANCE": writer.loops({f"state{i}": symbol for i, symbol in enumerate(after_given)}),
-        "BACK": writer.loops(back | {f"d_state{i}": symbol for i, symbol in enumerate(d_state)}),
+        "STEP": writer.loops(step),
+        "SLOPED": writer.loops(step | {f"slope{i}": symbol for i, symbol in enumerate(slopes)}),
+        "ADVANCE": writer.loops({f"state{i}": symbol for i, symbol in enumerate(advanced)} if path else {}),
+        "BACK": writer.loops(back),
     }
-    text = _MODULE.replace("@bits", "64" if dtype == torch.float64 else "32")
+    ways = _FORWARD + _FORWARD.replace("def forward", "def forward_sloped").replace("@STEP", "@SLOPED")
+    back_ = _BACKWARD.replace("            @path\n", _PATH if path else "")
+    text = (_HEAD + ways + back_).replace("@bits", "64" if dtype == torch.float64 else "32")
     for name, loop in loops.items():
-        text = text.replace(f"            @{name}\n", loop)
+        place = f"@{name}\n"
+        margin = text.partition(place)[0].rpartition("\n")[2]
+        text = text.replace(margin + place, indent(loop, margin))
     numbers = "".join(f"    k{i} = scalars[{i}]\n" for i in range(len(writer.scalars)))
     text = text.replace("    @numbers\n", numbers)
     for name, value in {
         "BLOCK": BLOCK,
+        "STRIP": STRIP,
+        "SEGMENT": SEGMENT,
         "POLES": len(poles),
+        "SLOPES": len(cut),
         "FIELDS": len(writer.fields),
         "SPARE": writer.spare,
     }.items():
         text = text.replace(f"@{name}", str(value))
-    return Source(text, writer.scalars, writer.fields)
+    return Source(text, writer.scalars, writer.fields, len(cut), limits)
 
 
-_MODULE = '''\
+_HEAD = '''\
 """Written by ipnet.kernel_source from the law of a device."""
 
 import math
@@ -240,98 +282,146 @@ from ipnet.vector_math import (
 )
 
 real = np.float@bits
-BLOCK, POLES, FIELDS = @BLOCK, @POLES, @FIELDS
+BLOCK, STRIP, SEGMENT, POLES, SLOPES, FIELDS = @BLOCK, @STRIP, @SEGMENT, @POLES, @SLOPES, @FIELDS
 X, GAIN, Y, D_Y, D_X, D_GAIN, STATE = range(0, 7 * BLOCK, BLOCK)
 D_STATE = STATE + POLES * BLOCK
 BAD = D_GAIN  # a row that the way forwards does not need
-FIELD = D_STATE + (POLES + @SPARE) * BLOCK
+SLOPE = D_STATE + POLES * BLOCK
+FIELD = SLOPE + (SLOPES + @SPARE) * BLOCK
 SIZE = FIELD + FIELDS * BLOCK
+WORK = SIZE + (1 + (2 + SEGMENT) * POLES) * STRIP  # values that a call works in, zero at first
 
 
 @compiled(forceinline=True)
-def begin(gain, fields, state, w, device, row, start, n, rows):
+def load(gain, fields, strip, w, device, start, n, at):
+    """What is the same in every step, and what the steps hand on: the rows of a block."""
     width = gain.size
     copy(gain, start, w[GAIN :][:n])
     for i in range(FIELDS):
         copy(fields, (i * (fields.size // (FIELDS * width)) + device) * width + start, w[FIELD + i * BLOCK :][:n])
     for i in range(POLES):
-        copy(state, (i * rows + row) * width + start, w[STATE + i * BLOCK :][:n])
+        copy(strip, i * STRIP + at, w[STATE + i * BLOCK :][:n])
+'''
 
+_FORWARD = '''
 
 @compiled()
-def forward(x, gain, scalars, fields, state, keys, y, last, clips, low, high):
-    """Items low to high: rows [devices x B] in blocks; returns how many neurons had an x that is not finite."""
+def forward(x, gain, scalars, fields, state, keys, y, last, marks, slopes, work, clips, low, high):
+    """Items low to high: rows [devices x B] in strips; returns how many lanes met an x that is not finite."""
     zero, half, one, two = real(0.0), real(0.5), real(1.0), real(2.0)
     @numbers
     steps, width = keys.size, gain.size
-    rows, blocks = y.size // (steps * width), (width + BLOCK - 1) // BLOCK
-    w = np.zeros(SIZE, real)
-    bad = 0
+    rows, strips = y.size // (steps * width), (width + STRIP - 1) // STRIP
+    w, strip = work[:SIZE], work[SIZE : SIZE + POLES * STRIP]
     for item in range(low, high):
-        row, start = item // blocks, item % blocks * BLOCK
-        n = min(BLOCK, width - start)
-        whole = (n + 15) // 16 * 16
-        first = row * width + start
-        begin(gain, fields, state, w, row // clips, row, start, n, rows)
-        w[BAD : BAD + BLOCK] = zero
+        row, begin = item // strips, item % strips * STRIP
+        end = min(begin + STRIP, width)
+        for i in range(POLES):
+            copy(state, (i * rows + row) * width + begin, strip[i * STRIP :][: end - begin])
         for t in range(steps):
             key = keys[t]
-            here, there = (t * clips + row % clips) * width + start, (t * rows + row) * width + start
-            fetch(x, here + BLOCK, here + 2 * BLOCK)  # of the next block, too short to be guessed
-            fetch(y, there + BLOCK, there + 2 * BLOCK)
-            copy(x, here, w[X :][:n])
-            for j in range(n):
-                w[BAD + j] += w[X + j] - w[X + j]  # 0, or nan for good
-            @STEP
-            copy_back(w[Y :][:n], y, there)
+            if marks.size and t % SEGMENT == 0:
+                for i in range(POLES):
+                    place = ((t // SEGMENT * POLES + i) * rows + row) * width + begin
+                    copy_back(strip[i * STRIP :][: end - begin], marks, place)
+            for start in range(begin, end, BLOCK):
+                n, at = min(BLOCK, end - start), start - begin
+                whole = (n + 15) // 16 * 16
+                first = row * width + start
+                load(gain, fields, strip, w, row // clips, start, n, at)
+                here, there = (t * clips + row % clips) * width + start, (t * rows + row) * width + start
+                fetch(x, here + clips * width, n)  # of the next step, too far away to be guessed
+                fetch(y, there + rows * width, n)
+                copy(x, here, w[X :][:n])
+                for j in range(n):
+                    w[BAD + j] += w[X + j] - w[X + j]  # 0, or nan for good
+                @STEP
+                copy_back(w[Y :][:n], y, there)
+                if slopes.size:
+                    for i in range(SLOPES):
+                        fetch(slopes, i * y.size + there + rows * width, n)
+                        copy_back(w[SLOPE + i * BLOCK :][:n], slopes, i * y.size + there)
+                for i in range(POLES):
+                    copy_back(w[STATE + i * BLOCK :][:n], strip, i * STRIP + at)
         for i in range(POLES):
-            copy_back(w[STATE + i * BLOCK :][:n], last, (i * rows + row) * width + start)
-        for j in range(n):
-            bad += not w[BAD + j] == zero
+            copy_back(strip[i * STRIP :][: end - begin], last, (i * rows + row) * width + begin)
+    bad = 0
+    for j in range(BLOCK):
+        bad += not w[BAD + j] == zero
     return bad
+'''
 
+_BACKWARD = '''
 
 @compiled()
-def backward(x, gain, scalars, fields, state, y, d_y, d_last, d_x, d_gain, d_state, steps, clips, low, high):
-    """Gradients of items low to high; d_gain [channels] sums over them. The states are computed anew from y."""
+def backward(
+    x, gain, scalars, fields, marks, slopes, y, d_y, d_last, d_x, d_gain, d_state, work, steps, clips, low, high
+):
+    """Gradients of items low to high; d_gain [channels] sums over them. States are computed anew from y."""
     zero, half, one, two = real(0.0), real(0.5), real(1.0), real(2.0)
     @numbers
     width = gain.size
-    rows, blocks, inner = y.size // (steps * width), (width + BLOCK - 1) // BLOCK, width // d_gain.size
-    w = np.zeros(SIZE, real)
-    path = np.empty(steps * POLES * BLOCK, real)
+    rows, strips, inner = y.size // (steps * width), (width + STRIP - 1) // STRIP, width // d_gain.size
+    w, sums, work = work[:SIZE], work[SIZE : SIZE + STRIP], work[SIZE + STRIP :]
+    size = POLES * STRIP
+    strip, d_strip, path = work[:size], work[size : 2 * size], work[2 * size :]
     for item in range(low, high):
-        row, start = item // blocks, item % blocks * BLOCK
-        n = min(BLOCK, width - start)
-        whole = (n + 15) // 16 * 16
-        begin(gain, fields, state, w, row // clips, row, start, n, rows)
-        for t in range(steps * (POLES > 0)):
-            here, there = (t * clips + row % clips) * width + start, (t * rows + row) * width + start
-            fetch(d_y, there, there + BLOCK)
-            fetch(d_x, there, there + BLOCK)
-            copy(x, here, w[X :][:n])
-            copy(y, there, w[Y :][:n])
-            for i in range(POLES):
-                copy_back(w[STATE + i * BLOCK :][:n], path, (t * POLES + i) * BLOCK)
-            @ADVANCE
+        row, begin = item // strips, item % strips * STRIP
+        end = min(begin + STRIP, width)
         for i in range(POLES):
-            copy(d_last, (i * rows + row) * width + start, w[D_STATE + i * BLOCK :][:n])
-        w[D_GAIN : D_GAIN + BLOCK] = zero
-        for back in range(steps):
-            t = steps - 1 - back
+            copy(d_last, (i * rows + row) * width + begin, d_strip[i * STRIP :][: end - begin])
+        sums[:] = zero
+        for low_t in range((steps - 1) // SEGMENT * SEGMENT, -1, -SEGMENT):
+            high_t = min(low_t + SEGMENT, steps)
             for i in range(POLES):
-                copy(path, (t * POLES + i) * BLOCK, w[STATE + i * BLOCK :][:n])
-            here, there = (t * clips + row % clips) * width + start, (t * rows + row) * width + start
-            fetch(x, here + BLOCK, here + 2 * BLOCK)
-            fetch(y, there + BLOCK, there + 2 * BLOCK)
-            copy(x, here, w[X :][:n])
-            copy(y, there, w[Y :][:n])
-            copy(d_y, there, w[D_Y :][:n])
-            @BACK
-            if d_x.size:
-                copy_back(w[D_X :][:n], d_x, there)
+                place = ((low_t // SEGMENT * POLES + i) * rows + row) * width + begin
+                copy(marks, place, strip[i * STRIP :][: end - begin])
+            @path
+            for back in range(high_t - low_t):
+                t = high_t - 1 - back
+                for start in range(begin, end, BLOCK):
+                    n, at = min(BLOCK, end - start), start - begin
+                    whole = (n + 15) // 16 * 16
+                    here, there = (t * clips + row % clips) * width + start, (t * rows + row) * width + start
+                    fetch(x, here - clips * width, n)
+                    for i in range(SLOPES):
+                        fetch(slopes, i * y.size + there - rows * width, n)
+                    fetch(d_y, there - rows * width, n)
+                    fetch(d_x, there - rows * width, n)
+                    load(gain, fields, path[(t - low_t) * POLES * STRIP :], w, row // clips, start, n, at)
+                    copy(x, here, w[X :][:n])
+                    copy(y, there, w[Y :][:n])
+                    for i in range(SLOPES):
+                        copy(slopes, i * y.size + there, w[SLOPE + i * BLOCK :][:n])
+                    copy(d_y, there, w[D_Y :][:n])
+                    copy(sums, at, w[D_GAIN :][:n])
+                    for i in range(POLES):
+                        copy(d_strip, i * STRIP + at, w[D_STATE + i * BLOCK :][:n])
+                    @BACK
+                    if d_x.size:
+                        copy_back(w[D_X :][:n], d_x, there)
+                    copy_back(w[D_GAIN :][:n], sums, at)
+                    for i in range(POLES):
+                        copy_back(w[D_STATE + i * BLOCK :][:n], d_strip, i * STRIP + at)
         for i in range(POLES):
-            copy_back(w[D_STATE + i * BLOCK :][:n], d_state, (i * rows + row) * width + start)
-        for j in range(n):
-            d_gain[(start + j) // inner] += w[D_GAIN + j]
+            copy_back(d_strip[i * STRIP :][: end - begin], d_state, (i * rows + row) * width + begin)
+        for j in range(end - begin):
+            d_gain[(begin + j) // inner] += sums[j]
 '''
+
+_PATH = """\
+            for t in range(low_t, high_t):
+                copy_back(strip, path, (t - low_t) * POLES * STRIP)
+                for start in range(begin, end * (t + 1 < high_t), BLOCK):
+                    n, at = min(BLOCK, end - start), start - begin
+                    whole = (n + 15) // 16 * 16
+                    here, there = (t * clips + row % clips) * width + start, (t * rows + row) * width + start
+                    fetch(x, here + clips * width, n)
+                    fetch(y, there + rows * width, n)
+                    load(gain, fields, strip, w, row // clips, start, n, at)
+                    copy(x, here, w[X :][:n])
+                    copy(y, there, w[Y :][:n])
+                    @ADVANCE
+                    for i in range(POLES):
+                        copy_back(w[STATE + i * BLOCK :][:n], strip, i * STRIP + at)
+"""

@@ -5,7 +5,8 @@ on real tensors alone (the values of a card) is computed by torch while recordin
 """
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial, reduce
 from typing import Any
 
 import torch
@@ -89,6 +90,13 @@ class Symbol:
         """Whether this is the constant `number`."""
         return self.op == "constant" and isinstance(self.value, float) and self.value == number
 
+    def rebuilt(self, args: Sequence["Symbol"]) -> "Symbol":
+        """The same operation on other arguments."""
+        if all(new is old for new, old in zip(args, self.args, strict=True)):
+            return self
+        simplified = self.op not in ("cloglog", "logsumexp", "draw")
+        return self.graph.apply(self.op, *args) if simplified else self.graph.node(self.op, *args)
+
     def dim(self) -> int:
         """Number of axes."""
         return len(self.shape)
@@ -154,7 +162,8 @@ def _logsumexp(parts: Sequence[Symbol], dim: int) -> Symbol:
 
 
 def _cloglog(eta: Symbol) -> Symbol:
-    return eta.graph.node("cloglog", eta, eta.graph.apply("exp", eta))
+    apply, parts = eta.graph.apply, eta.args if eta.op == "logsumexp" else (eta,)
+    return eta.graph.node("cloglog", reduce(partial(apply, "add"), [apply("exp", part) for part in parts]), *parts)
 
 
 _UNARY = ("exp", "expm1", "log", "log1p", "sqrt", "neg", "reciprocal")
@@ -185,6 +194,9 @@ _FOLD: dict[str, Callable[..., Tensor]] = {
     "where": lambda mask, a, b: torch.where(mask != 0, a, b),
     "if_ge": lambda a, b, g: torch.where(a >= b, g, 0),
     "if_le": lambda a, b, g: torch.where(a <= b, g, 0),
+    "logsumexp": lambda *parts: reduce(torch.logaddexp, parts),
+    "cloglog": lambda e, *_: -torch.expm1(-e),
+    "polynomial": lambda u, *coefficients: reduce(lambda inner, c: inner * u + c, reversed(coefficients)),
 }
 
 
@@ -317,9 +329,17 @@ def _d_reciprocal(y: Symbol, g: Symbol, _: Symbol) -> Sequence[Symbol]:
     return [apply("neg", apply("mul", apply("mul", g, y), y))]
 
 
-def _d_cloglog(y: Symbol, g: Symbol, eta: Symbol, e: Symbol) -> Sequence[Symbol | None]:
-    apply = y.graph.apply  # exp(eta - e), since e exp(-e) is inf * 0 once e overflows; e itself is only an aid
-    return [apply("mul", g, apply("exp", apply("sub", eta, e))), None]
+def _d_cloglog(y: Symbol, g: Symbol, e: Symbol, *parts: Symbol) -> Sequence[Symbol | None]:
+    apply = (
+        y.graph.apply
+    )  # exp(eta - e), since exp(eta) exp(-e) is inf * 0 once e overflows; e itself is only an aid
+    return [None, *(apply("mul", g, apply("exp", apply("sub", eta, e))) for eta in parts)]
+
+
+def _d_polynomial(y: Symbol, g: Symbol, u: Symbol, *coefficients: Symbol) -> Sequence[Symbol | None]:
+    apply = y.graph.apply
+    slope = [apply("mul", float(k), c) for k, c in enumerate(coefficients) if k]
+    return [apply("mul", g, y.graph.node("polynomial", u, *slope)), *[None] * len(coefficients)]
 
 
 # d(op)/d(args) times the gradient g of its result y.
@@ -346,6 +366,7 @@ DERIVATIVE: dict[str, _Rule] = {
     ],
     "logsumexp": _d_logsumexp,
     "cloglog": _d_cloglog,
+    "polynomial": _d_polynomial,
 }
 
 
@@ -364,13 +385,30 @@ def ordered(results: Iterable[Symbol]) -> list[Symbol]:
     return list(done.values())
 
 
+def evaluate(result: Symbol, given: Mapping[Symbol, Tensor]) -> Tensor:
+    """The value of a symbol in double precision, from values of symbols on which it depends."""
+    found = dict(given)
+    left = [result]
+    while left:
+        symbol = left[-1]
+        missing = [arg for arg in symbol.args if arg not in found]
+        if symbol in found or not missing:
+            left.pop()
+            if symbol.op == "constant":
+                found[symbol] = torch.as_tensor(symbol.value, dtype=torch.float64)
+            elif symbol not in found:
+                found[symbol] = _FOLD[symbol.op](*(found[arg] for arg in symbol.args))
+        left += [] if symbol in found else missing
+    return found[result]
+
+
 def gradients(results: Sequence[Symbol], seeds: Sequence[Symbol], wanted: Sequence[Symbol]) -> list[Symbol]:
     """sum_k seeds[k] d results[k] / d wanted[i] for each wanted symbol, by the chain rule in reverse.
 
     Args:
         results: quantities.
         seeds: the gradient that reaches each of them.
-        wanted: given quantities.
+        wanted: quantities, taken as independent of each other: the chain ends at each.
     """
     graph = wanted[0].graph
     found: dict[int, Symbol] = {}
@@ -381,7 +419,7 @@ def gradients(results: Sequence[Symbol], seeds: Sequence[Symbol], wanted: Sequen
     for result, seed in zip(results, seeds, strict=True):
         reach(result, seed)
     for symbol in reversed(ordered(results)):
-        if id(symbol) in found and symbol.op in DERIVATIVE:
+        if id(symbol) in found and symbol.op in DERIVATIVE and symbol not in wanted:
             parts = DERIVATIVE[symbol.op](symbol, found[id(symbol)], *symbol.args)
             for arg, part in zip(symbol.args, parts, strict=True):
                 if part is not None and arg.op != "constant":

@@ -23,6 +23,7 @@ from numba.extending import intrinsic
 
 FLAGS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz", "arcp"}}
 # not reassoc: it would break the exponent arithmetic below
+LINE = 64  # bytes of a cache line
 _F, _I, _D, _L, _U = np.float32, np.int32, np.float64, np.int64, np.uint64
 _HI, _LO = 0.693359375, -2.12194440e-4  # log 2 in two parts
 _HI_64, _LO_64 = 6.93145751953125e-1, 1.42860682030941723212e-6
@@ -185,24 +186,38 @@ def prefetch(_: Any, array: Any, index: Any) -> Any:
 
 
 @compiled(forceinline=True)
-def fetch(values, start, stop):  # type: ignore[no-untyped-def]
-    """Ask for the values from start to stop, as far as there are any, before they are needed."""
-    line = 64 // values.itemsize
-    for i in range(start, min(stop, values.size), line):
+def fetch(values, start, count):  # type: ignore[no-untyped-def]
+    """Ask for `count` values from `start` on, as far as there are any, before they are needed."""
+    for i in range(max(start, 0), min(start + count, values.size), LINE // values.itemsize):
         prefetch(values, i)  # type: ignore[call-arg]
+
+
+@intrinsic
+def copied(_: Any, values: Any, start: Any, to: Any, at: Any, count: Any) -> Any:
+    """Copy `count` values from values[start] on to where to[at] begins: one call, little to compile."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        places = []
+        for array, index in ((0, 1), (2, 3)):
+            kind = signature.args[array]
+            view = context.make_array(kind)(context, builder, arguments[array])
+            at = [arguments[index]]
+            places.append(cgutils.get_item_pointer(context, builder, kind, view, at, wraparound=False))  # type: ignore[no-untyped-call]
+        source, target = places
+        itemsize = context.get_constant(types.intp, values.dtype.bitwidth // 8)
+        cgutils.raw_memcpy(builder, target, source, arguments[4], itemsize)  # type: ignore[no-untyped-call]
+        return context.get_dummy_value()
+
+    return types.void(values, start, to, at, count), generate
 
 
 @compiled(forceinline=True)
 def copy(values, start, row):  # type: ignore[no-untyped-def]
     """Fill `row` with the values from `start` on."""
-    part = values[start : start + row.size]
-    for j in range(row.size):
-        row[j] = part[j]
+    copied(values, start, row, 0, row.size)  # type: ignore[call-arg]
 
 
 @compiled(forceinline=True)
 def copy_back(row, values, start):  # type: ignore[no-untyped-def]
     """Put `row` into the values from `start` on."""
-    part = values[start : start + row.size]
-    for j in range(row.size):
-        part[j] = row[j]
+    copied(row, 0, values, start, row.size)  # type: ignore[call-arg]

@@ -90,6 +90,14 @@ class Device(nn.Module, abc.ABC):
             What was emitted, in [0, 1], and the state at the start of the next cycle.
         """
 
+    def limits(self, V: Tensor) -> tuple[float, ...] | None:  # noqa: ARG002
+        """The largest value that each part of the state, never below 0, can reach from rest; None if unknown.
+
+        Args:
+            V: pulses, as for `cycle`: where junctions differ, their shape says which are meant.
+        """
+        return None
+
     def memory_cycles(self) -> float:
         """How many clock cycles the state needs to fall to 1/e; 0 without memory."""
         return 0.0

@@ -335,6 +335,12 @@ class MTJ(Device):
         """The rise that V_max would reach in the parallel state, the upper end of the valid range [K]."""
         return self.steady_rise(self.V_max)
 
+    def limits(self, V: Tensor) -> tuple[float, ...]:  # noqa: ARG002
+        """The rises [K] that the strongest of all pulses would reach in the parallel state, were it held."""
+        strongest = torch.stack([self.V_max, self.V_probe, self.V_read, self.V_reset]).max()
+        rises = self.R_th.reshape(self.poles, -1) * self.power(strongest, antiparallel=False).max()
+        return tuple(rises.amax(1).tolist())
+
     def memory_cycles(self) -> float:
         """How many clock cycles the heat that a pulse leaves to the next cycle needs to fall to 1/e; 0 for none.
 

@@ -1,0 +1,127 @@
+"""Polynomials in place of parts of a law, and the narrowest place of one."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from ipnet.device import load_device
+from ipnet.interpolation import interpolate
+from ipnet.kernel import law_from, law_of
+from ipnet.kernel_source import write_source
+from ipnet.narrowest import narrowest
+from ipnet.neuron import Neuron
+from ipnet.surrogate import cloglog
+from ipnet.symbol import Graph, Symbol, evaluate, gradients, ordered
+
+COST = {"exp": 60, "sqrt": 60, "log": 60, "reciprocal": 20, "cloglog": 15, "polynomial": 8}
+INSIDE = {"a": (0.0, 1.0)}
+
+
+def recorded(dtype: torch.dtype = torch.float64) -> tuple[Graph, Symbol, Symbol]:
+    graph = Graph((101,), dtype)
+    return graph, graph.given("a"), graph.given("b")
+
+
+def operations(*symbols: Symbol) -> set[str]:
+    return {symbol.op for symbol in ordered(symbols)}
+
+
+def arrhenius(a: Tensor | Symbol) -> Tensor:
+    return torch.exp(-3 / (2 + a)) * torch.sqrt(4 - a)
+
+
+@pytest.mark.parametrize(("dtype", "close"), [(torch.float32, 2e-7), (torch.float64, 1e-12)])
+def test_a_smooth_law_becomes_a_polynomial_with_the_right_slope(dtype: torch.dtype, close: float) -> None:
+    graph, a, _ = recorded(dtype)
+    (law,) = interpolate([arrhenius(a)], INSIDE, COST)
+    assert "polynomial" in operations(law)
+    assert not {"exp", "sqrt", "reciprocal"} & operations(law)
+    points = torch.linspace(0, 1, 101, dtype=torch.float64).requires_grad_()
+    truth = arrhenius(points)
+    truth.sum().backward()
+    (slope,) = gradients([law], [graph.constant(1.0)], (a,))
+    for symbol, expected in ((law, truth), (slope, points.grad)):
+        found = evaluate(symbol, {a: points.detach()})
+        assert (found / expected - 1).abs().max() < close * (1 if symbol is law else 100)
+
+
+def test_what_has_no_bounds_or_two_inputs_stays() -> None:
+    _, a, b = recorded()
+    for law in (arrhenius(b), torch.exp(a * b) * torch.exp(b)):
+        assert interpolate([law], INSIDE, COST) == [law]
+
+
+def test_a_clamp_that_is_never_reached_does_not_hinder() -> None:
+    _, a, _ = recorded()
+    (law,) = interpolate([torch.exp(torch.log(a + 2).clamp(max=5.0))], INSIDE, COST)
+    assert operations(law) == {"polynomial", "mul", "add", "constant", "given"}
+
+
+def test_what_a_kink_hides_is_found_below_it() -> None:
+    _, a, _ = recorded()
+    (law,) = interpolate([(arrhenius(a) - 0.5).clamp(min=0)], INSIDE, COST)
+    assert {"clamp_min", "polynomial"} <= operations(law)
+    assert "exp" not in operations(law)
+
+
+def test_a_probability_stays_an_exponential_however_small() -> None:
+    """An error that is small beside the largest probability would be large beside a small one."""
+    _, a, _ = recorded()
+    (p,) = interpolate([cloglog(40 * arrhenius(a) - 60)], INSIDE, COST)
+    points = torch.linspace(0, 1, 101, dtype=torch.float64)
+    truth = cloglog(40 * arrhenius(points) - 60)
+    assert "polynomial" in operations(p)
+    assert truth.min() < 1e-15
+    assert (evaluate(p, {a: points}) / truth - 1).abs().max() < 1e-11
+
+
+def test_junctions_that_differ_have_coefficients_of_their_own() -> None:
+    _, a, _ = recorded()
+    scale = torch.linspace(1, 2, 101, dtype=torch.float64)
+    (law,) = interpolate([arrhenius(a) ** 1.5 * torch.exp(scale * a)], INSIDE, COST)
+    assert "exp" not in operations(law)
+    for point in (0.0, 0.3, 1.0):
+        at = torch.full((101,), point, dtype=torch.float64)
+        assert torch.allclose(evaluate(law, {a: at}), arrhenius(at) ** 1.5 * torch.exp(scale * at), rtol=1e-12)
+
+
+def test_the_narrowest_place() -> None:
+    graph, a, b = recorded()
+    c = graph.given("c")
+    h = a + 2 * b
+    assert narrowest(torch.exp(h) * torch.log(h), COST, 2) == [h]
+    assert narrowest(torch.exp(h) * torch.log(a), COST, 2) == [a, b]
+    assert narrowest(torch.exp(a) * torch.exp(b) * torch.exp(c), COST, 2) == []  # three would be needed
+    assert narrowest(torch.exp(h), {"exp": 14}, 2) == []  # too cheap
+
+
+@pytest.mark.parametrize(("clock", "slopes"), [({}, 1), ({"operation": "bias", "V_bias": 0.2}, 2)])
+def test_the_slopes_of_a_junction(clock: dict[str, object], slopes: int) -> None:
+    """A probe sees one temperature; a pulse of its own voltage is a second quantity."""
+    device = load_device("mtj-thermal", **clock)
+    assert write_source(device, (1, 1, 1), torch.float32, sample=False).slopes == slopes
+
+
+def test_a_state_beyond_its_limits_gets_the_law_itself() -> None:
+    """A polynomial holds between cold and the hottest that pulses can make; a caller may hand in anything."""
+    neuron = Neuron(load_device("mtj-thermal"), 2, backend="fused")
+    device = neuron.device
+    (limit,) = device.limits(torch.zeros(1)) or ()
+    for rise, inside in ((0.0, True), (limit, True), (2 * limit, False), (-1.0, False)):
+        state = torch.full((1, 1, 1, 2, 3), rise)
+        law = law_from(device, state, sample=False)
+        assert (law is law_of(device, (1, 1, 2, 3), torch.float32, sample=False)) == inside
+
+
+@pytest.mark.parametrize("rise", [-30.0, 300.0])
+def test_a_foreign_state_gives_what_the_plain_loop_gives(rise: float) -> None:
+    x = torch.linspace(-0.5, 1.5, 24, dtype=torch.float64).view(4, 1, 2, 3)
+    answers = []
+    for backend in ("fused", "reference"):
+        neuron = Neuron(load_device("mtj-thermal"), 2, backend=backend)
+        u = x.clone().requires_grad_()
+        y, state = neuron(u, (torch.full((1, 1, 2, 3), rise, dtype=torch.float64),))
+        y.sum().backward()
+        answers.append((y.detach(), state[0].detach(), u.grad))
+    for fused, plain in zip(*answers, strict=True):
+        assert torch.allclose(fused, plain, rtol=1e-10, atol=1e-14)
