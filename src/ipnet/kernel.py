@@ -45,13 +45,20 @@ class Law(NamedTuple):
     fields: NDArray[Any]  # number after number, of each [devices, C, ...]
     slopes: int  # see `ipnet.kernel_source.Source`
     limits: tuple[float, ...] | None
-    version: tuple[Any, ...]  # what the constants were computed from
+    version: tuple[Any, ...]  # of what the constants were computed from, see `_stamp`
+    buffers: list[Tensor]  # of the device: kept, so that no other takes the place of one that is gone
 
     def work(self) -> NDArray[Any]:
-        """Room for one call."""
-        return _aligned(np.zeros, self.module.WORK, self.module.real)
+        """Room for one call, the same for all calls of a thread: new pages would cost more than a small call."""
+        name = self.module.real.__name__
+        room: NDArray[Any] | None = getattr(_ROOM, name, None)
+        if room is None or room.size < self.module.WORK:
+            room = _aligned(np.zeros, self.module.WORK, self.module.real)
+            setattr(_ROOM, name, room)
+        return room
 
 
+_ROOM = threading.local()
 _LOCK = threading.Lock()  # of what is remembered; compiling waits for numba's own
 _LAWS: "weakref.WeakKeyDictionary[Device, OrderedDict[Any, Law]]" = weakref.WeakKeyDictionary()
 
@@ -73,6 +80,8 @@ def law_of(
 ) -> Law:
     """The compiled law of a device, recorded again when a buffer or a plain attribute of it has changed.
 
+    Torch counts the changes of a tensor, except for those made through ``.data``.
+
     Args:
         device: any device.
         shape: [devices, B, C, ...] of a step.
@@ -83,8 +92,9 @@ def law_of(
     Raises:
         UnknownOperationError: the law uses an operation that cannot be compiled.
     """
+    buffers = [buffer for module in device.modules() for buffer in module._buffers.values() if buffer is not None]
     version = (
-        *(buffer.detach().double().cpu().numpy().tobytes() for buffer in device.buffers()),
+        *map(_stamp, buffers),
         *(item for item in vars(device).items() if isinstance(item[1], int | float | str | tuple)),
     )
     key = tuple(shape), dtype, sample, interpolated
@@ -104,6 +114,7 @@ def law_of(
             source.slopes,
             source.limits,
             version,
+            buffers,
         )
     with _LOCK:
         known[key] = law
@@ -111,6 +122,11 @@ def law_of(
         while len(known) > _REMEMBERED:
             known.popitem(last=False)
     return law
+
+
+def _stamp(buffer: Tensor) -> Any:
+    """What differs once a buffer has been replaced or written to."""
+    return buffer.cpu().numpy().tobytes() if buffer.is_inference() else (id(buffer), buffer._version)
 
 
 @cache

@@ -289,7 +289,7 @@ BAD = D_GAIN  # a row that the way forwards does not need
 SLOPE = D_STATE + POLES * BLOCK
 FIELD = SLOPE + (SLOPES + @SPARE) * BLOCK
 SIZE = FIELD + FIELDS * BLOCK
-WORK = SIZE + (1 + (2 + SEGMENT) * POLES) * STRIP  # values that a call works in, zero at first
+WORK = SIZE + (1 + (2 + SEGMENT) * POLES) * STRIP  # values that a call works in
 
 
 @compiled(forceinline=True)
@@ -313,6 +313,7 @@ def forward(x, gain, scalars, fields, state, keys, y, last, marks, slopes, work,
     steps, width = keys.size, gain.size
     rows, strips = y.size // (steps * width), (width + STRIP - 1) // STRIP
     w, strip = work[:SIZE], work[SIZE : SIZE + POLES * STRIP]
+    w[:] = zero
     for item in range(low, high):
         row, begin = item // strips, item % strips * STRIP
         end = min(begin + STRIP, width)
@@ -364,6 +365,7 @@ def backward(
     rows, strips, inner = y.size // (steps * width), (width + STRIP - 1) // STRIP, width // d_gain.size
     w, sums, work = work[:SIZE], work[SIZE : SIZE + STRIP], work[SIZE + STRIP :]
     size = POLES * STRIP
+    w[:] = zero
     strip, d_strip, path = work[:size], work[size : 2 * size], work[2 * size :]
     for item in range(low, high):
         row, begin = item // strips, item % strips * STRIP
