@@ -132,7 +132,8 @@ class Network(nn.Module):
                 for place in self.parts
             }
         )
-        self.memory_name, self.causal = memory, MEMORIES[memory].causal
+        self.memory_name = memory
+        self.causal = all(module.causal for module in self.memories.values())
         for layer, module in enumerate(module for module in self.modules() if isinstance(module, Neuron)):
             module.device.layer = layer  # junctions that differ do so in every layer anew
 
@@ -141,7 +142,7 @@ class Network(nn.Module):
         entry, known = MEMORIES[memory], positions(backbone)
         if not at:
             maps = tuple(name for name, place in known.items() if place == "map")
-            at = maps if entry.default == "maps" else tuple(filter(None, [entry.default]))
+            at = {"maps": maps, "top": maps[-1:], "": ()}.get(entry.default, (entry.default,))
         for name in at:
             if name not in known:
                 raise unknown_name("position", name, known)
@@ -211,7 +212,7 @@ class Network(nn.Module):
             able = ", ".join(sorted(name for name in MEMORIES if MEMORIES[name].causal))
             raise IPNetError(
                 f"a stream needs a memory that looks at no later frame; '{self.memory_name}' looks at them: run "
-                f"whole clips with network(x), or take one of: {able}."
+                f"whole clips with network(x), set its option causal if it has one, or take one of: {able}."
             )
         if state and set(state) != set(self.memories):
             raise IPNetError(

@@ -21,14 +21,15 @@ class Memory(nn.Module, abc.ABC):
     memory gives the same y in one call as in two joined by the state, and y_t depends on x_0..x_t alone.
 
     Attributes:
-        causal: False if y_t also depends on later frames; such a memory cannot run on a stream.
+        causal: False if y_t also depends on later frames; such a memory cannot run on a stream. The class states
+            its default; an instance whose options make it otherwise says so itself.
         places: where it may stand: on the ``sensor`` frames, on feature ``map``s, on the pooled ``vector``.
         default: the positions it takes when none is named: ``"frontier"``, ``"stem"``, ``"head"``;
-            ``"maps"`` for the stem and every stage; ``""`` for nowhere.
+            ``"maps"`` for the stem and every stage; ``"top"`` for the last stage; ``""`` for nowhere.
         is_activation: True if its output replaces the activation function that would follow.
     """
 
-    causal: ClassVar[bool] = True
+    causal: bool = True
     places: ClassVar[tuple[Place, ...]] = ("sensor", "map", "vector")
     default: ClassVar[str] = "head"
     is_activation: ClassVar[bool] = False
