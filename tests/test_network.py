@@ -99,11 +99,11 @@ def test_building_leaves_the_global_random_state_alone() -> None:
 
 
 def test_without_memory_the_order_of_frames_does_not_matter() -> None:
-    x = frames(6, 2)
+    x = 4 * frames(6, 2)  # enough to make every neuron spike
     none = build("none")
     assert not none.memories
     torch.testing.assert_close(none(x.flip(0))[0].mean(0), none(x)[0].mean(0), rtol=1e-5, atol=1e-6)
-    for contender in ("intrinsic@frontier", "rnn", "lstm", "conv2plus1d"):
+    for contender in set(MEMORIES) - {"none"}:
         network = build(contender)
         gap = (network(x.flip(0))[0].mean(0) - network(x)[0].mean(0)).abs().max()
         assert gap > 1e-6, contender
@@ -128,7 +128,13 @@ BACKBONE = T * (
         ("intrinsic@stem", 0),
         ("rnn", T * 2 * 8 * 8),
         ("lstm", T * 4 * 2 * 8 * 8),
+        ("gru", T * 3 * 2 * 8 * 8),
+        ("ssm", T * 4 * 8 * 8),
+        ("leaky", 0),
+        ("lif", 0),
+        ("convlstm", T * (H // 2) * (W // 2) * 4 * 2 * 9 * 8 * 8),
         ("conv2plus1d@stem", T * H * W * 3 * 4 * 4),
+        ("conv3d@stem", T * H * W * 27 * 4 * 4),
         ("conv2plus1d", T * 3 * (2 * H * W * 4 * 4 + (H // 2) * (W // 2) * 8 * 8)),
     ],
 )
@@ -154,6 +160,12 @@ def test_counting_draws_nothing_and_moves_no_statistics() -> None:
         ("intrinsic@stage2", 8),
         ("rnn", 2 * 8 * 8 + 2 * 8),
         ("lstm", 4 * (2 * 8 * 8 + 2 * 8)),
+        ("gru", 3 * (2 * 8 * 8 + 2 * 8)),
+        ("ssm", 4 * 8 * 8 + 4 * 8),
+        ("leaky", 2),
+        ("lif", 2 * 2),
+        ("convlstm", 4 * (2 * 9 * 8 * 8 + 8)),
+        ("conv3d@stem", 27 * 4 * 4 + 2 * 4),
         ("conv2plus1d@stem", 3 * 4 * 4 + 2 * 4),
     ],
 )
@@ -207,13 +219,18 @@ def test_the_temporal_convolution_is_torchs_own(kernel: int) -> None:
 
 
 def test_default_positions() -> None:
-    found = {name: tuple(build(name).memories) for name in ("none", "intrinsic", "rnn", "lstm", "conv2plus1d")}
-    assert found == {
+    assert {name: tuple(build(name).memories) for name in MEMORIES} == {
         "none": (),
         "intrinsic": ("frontier",),
         "rnn": ("head",),
         "lstm": ("head",),
+        "gru": ("head",),
+        "ssm": ("head",),
+        "leaky": ("frontier",),
+        "lif": ("frontier",),
+        "convlstm": ("stage2",),
         "conv2plus1d": ("stem", "stage1", "stage2"),
+        "conv3d": ("stem", "stage1", "stage2"),
     }
 
 

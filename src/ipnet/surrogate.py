@@ -1,9 +1,11 @@
 """Emission: from a switching probability to what a neuron sends on, with gradients that survive.
 
 The complementary log-log function is the exact response of a thermally activated switch; the straight-through
-estimator passes the gradient of the expectation through a random draw (Bengio et al., arXiv:1308.3432).
+estimator passes the gradient of the expectation through a random draw (Bengio et al., arXiv:1308.3432). A sharp
+threshold has no useful gradient; that of an arctangent stands in (Fang et al., arXiv:2007.05785).
 """
 
+import math
 from typing import Any
 
 import torch
@@ -68,6 +70,39 @@ def sample_spikes(p: Tensor, key: int) -> Tensor:
     """
     spikes = (uniform(key, p) < p).to(p.dtype)
     return spikes + (p - p.detach())
+
+
+class _ArctanSpikes(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, excess: Tensor) -> Tensor:
+        ctx.save_for_backward(excess)
+        return (excess >= 0).to(excess.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (excess,) = ctx.saved_tensors
+        slope: Tensor = 1 / (1 + (math.pi * excess) ** 2)
+        return gradients[0] * slope
+
+
+def arctan_spikes(excess: Tensor) -> Tensor:
+    """Spikes of a sharp threshold; the gradient is that of arctan(pi u) / pi + 1/2, 1 / (1 + (pi u)^2).
+
+    Args:
+        excess: u, by how much the threshold is exceeded, any shape, floating point.
+
+    Returns:
+        1 where u >= 0, else 0, of the shape and type of u.
+
+    References:
+        Fang et al., ICCV 2021 (arXiv:2007.05785).
+
+    Example:
+        >>> arctan_spikes(torch.tensor([-0.1, 0.0, 0.1])).tolist()
+        [0.0, 1.0, 1.0]
+    """
+    result: Tensor = _ArctanSpikes.apply(excess)  # type: ignore[no-untyped-call]
+    return result
 
 
 def uniform(key: int, like: Tensor) -> Tensor:
