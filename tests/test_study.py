@@ -143,6 +143,8 @@ def test_a_result_holds_what_a_reader_needs(finished: tuple[Study, Path]) -> Non
     assert result.physics["card"] == "mtj-thermal"
     assert result.physics["horizon_frames"] == pytest.approx(1000 / 220)
     assert result.model["macs_per_clip"] > 0
+    assert result.model["state_bytes"] == 2 * 34 * 34 * 4  # the heat of each junction in float32
+    assert 0 < result.timing["latency_per_frame_s"] < result.timing["train_seconds"]
 
 
 def test_all_mistakes_of_a_study_are_found_before_its_first_run(tmp_path: Path) -> None:

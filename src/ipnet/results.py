@@ -119,7 +119,8 @@ class Result(BaseModel):
         config: the whole configuration.
         data: name, whether real or simulated, description, fingerprint, clips per split.
         versions: of the software.
-        model: contender, memory, positions, causal, parameters, multiply-accumulates per clip.
+        model: contender, memory, positions, causal, parameters, multiply-accumulates per clip, bytes of state that
+            one clip carries from frame to frame.
         physics: card, clock and memory horizon; empty for a memory without physics.
         validation: what the model was selected by, and when.
         metrics: on the test split, each with n and interval.
@@ -127,7 +128,7 @@ class Result(BaseModel):
         outputs: names of the classes.
         predictions: item, truth, prediction on the test split.
         history: one entry per epoch.
-        timing: seconds and dates.
+        timing: seconds of training, median seconds per streamed frame (None if not causal), and dates.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -30,7 +30,7 @@ class Streamed(NamedTuple):
 
 
 @contextlib.contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
+def evaluating(network: nn.Module) -> Iterator[None]:
     """Evaluation mode inside, and afterwards every module as it was: a frozen norm stays frozen."""
     training = [module for module in network.modules() if module.training]
     for module in training:
@@ -40,6 +40,11 @@ def _evaluating(network: nn.Module) -> Iterator[None]:
     finally:
         for module in training:
             module.training = True
+
+
+def state_bytes(state: Any) -> int:
+    """Bytes of all tensors in a state of any nesting."""
+    return sum(_of_tensors(state, "nbytes"))
 
 
 def _of_tensors(state: Any, attribute: str) -> list[Any]:
@@ -56,7 +61,7 @@ def stream(network: Any, chunks: Iterable[Tensor], state: dict[str, Any] | None)
         try:
             if shape is None and state is not None:
                 _check_state(network, state, chunk[:1])
-            with _evaluating(network), torch.inference_mode():
+            with evaluating(network), torch.inference_mode():
                 output, after = network(chunk, state)
         except IPNetError as error:
             raise IPNetError(f"chunk {number}: {error}") from error
@@ -66,7 +71,7 @@ def stream(network: Any, chunks: Iterable[Tensor], state: dict[str, Any] | None)
         if output.is_cuda:
             torch.cuda.synchronize(output.device)
         seconds = (time.perf_counter() - start) / len(chunk)
-        yield Streamed(output, state, seconds, sum(_of_tensors(state, "nbytes")))
+        yield Streamed(output, state, seconds, state_bytes(state))
 
 
 def _check_chunk(network: Any, chunk: Tensor, shape: torch.Size | None, where: str) -> None:
@@ -100,7 +105,7 @@ def _check_chunk(network: Any, chunk: Tensor, shape: torch.Size | None, where: s
 def _check_state(network: Any, state: dict[str, Any], frame: Tensor) -> None:
     """Raise unless `state` has the sizes of the one that `frame` [1, B, C, H, W] leaves; nothing is drawn."""
     drawn = [(n.generator, n.generator.get_state()) for n in network.modules() if isinstance(n, Neuron)]
-    with _evaluating(network), torch.inference_mode():
+    with evaluating(network), torch.inference_mode():
         left = network(frame)[1]
     for generator, before in drawn:
         generator.set_state(before)

@@ -25,7 +25,7 @@ from ipnet.cache import TEMPORARY, content_hash, write_atomically
 from ipnet.config import Run
 from ipnet.errors import IPNetError
 from ipnet.network import build_network
-from ipnet.ops import count_macs, count_parameters
+from ipnet.ops import count_macs, count_parameters, count_state_bytes, frame_latency
 from ipnet.results import RESULT_FILE, Result, read_result, write_result
 from ipnet.tasks import Items, Task, build_task
 from ipnet.trainee import Shuffled, Trainee, loader
@@ -156,9 +156,15 @@ def _train(run: Run, task: Task, folder: Path, checkpoint: str | None, report: R
             network.load_state_dict(trainee.best["weights"])
             items = task.items("test")
             trainer.test(trainee, loader(items, run.training.batch_size), verbose=False)
+            latency = frame_latency(network, task.items("validation").batch([0])[0])
         finally:
             torch.set_num_threads(threads)
-    result = _result(trainee, items, seconds, resumed=checkpoint is not None)
+    timing = {
+        "train_seconds": round(seconds, 1),
+        "latency_per_frame_s": latency,
+        "resumed": checkpoint is not None,
+    }
+    result = _result(trainee, items, timing)
     weights = {key: value.contiguous() for key, value in network.state_dict().items()}
     write_atomically(folder / WEIGHTS_FILE, lambda temporary: save_file(weights, temporary))
     _write_trace(trainee, folder / TRACE_FILE)
@@ -207,7 +213,7 @@ def _fit(trainee: Trainee, folder: Path, checkpoint: str | None, report: Report)
     return trainer
 
 
-def _result(trainee: Trainee, items: Items, seconds: float, *, resumed: bool) -> Result:
+def _result(trainee: Trainee, items: Items, timing: dict[str, Any]) -> Result:
     run, task, network = trainee.run, trainee.task, trainee.network
     output, y, numbers = trainee.collect()
     predicted = task.predict(output)
@@ -225,6 +231,7 @@ def _result(trainee: Trainee, items: Items, seconds: float, *, resumed: bool) ->
             "parameters": count_parameters(network),
             "memory_parameters": count_parameters(network.memories),
             "macs_per_clip": count_macs(network, task.shape),
+            "state_bytes": count_state_bytes(network, task.shape),
             "input_shape": list(task.shape),
         },
         physics=network.report(),
@@ -245,10 +252,9 @@ def _result(trainee: Trainee, items: Items, seconds: float, *, resumed: bool) ->
         history=trainee.history,
         timing={
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "train_seconds": round(seconds, 1),
-            "resumed": resumed,
             "machine": f"{platform.machine()}, {os.cpu_count()} cores",
-        },
+        }
+        | timing,
     )
 
 

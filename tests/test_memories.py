@@ -1,0 +1,286 @@
+"""The contenders against second, independent computations: what each remembers, exactly."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ipnet.config import Backbone
+from ipnet.contracts import ContractViolation, check_memory
+from ipnet.errors import IPNetError
+from ipnet.memory import MEMORIES, Memory
+from ipnet.network import Network
+from ipnet.ops import count_state_bytes, frame_latency
+from ipnet.surrogate import arctan_spikes
+
+SHAPE = (2, 8, 10)  # C, H, W
+OVER_TIME = ("conv2plus1d", "conv3d")
+
+
+def random(*shape: int, seed: int = 1) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+
+
+def build(name: str, channels: int, **options: object) -> Memory:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return MEMORIES.build(name, channels, **options).eval()
+
+
+def network(name: str, *at: str, **options: object) -> Network:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        return Network(SHAPE, 3, Backbone(width=4, blocks=(1, 1)), name, at, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        *((name, {"kernel": 5}) for name in (*OVER_TIME, "convlstm")),
+        *((name, {"kernel": kernel, "causal": True}) for name in OVER_TIME for kernel in (1, 3, 5)),
+        ("lif", {"tau": 8.0}),
+        ("leaky", {"tau": 0.5}),
+        ("ssm", {"r_min": 0.9, "r_max": 0.999}),
+    ],
+    ids=str,
+)
+def test_options_keep_the_contract(name: str, options: dict[str, object]) -> None:
+    check_memory(name, **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("convlstm", {"kernel": 2}, r"the spatial kernel must be odd and positive; got 2: use 3 or 5"),
+        ("conv3d", {"kernel": -1}, r"the temporal kernel must be odd and positive; got -1"),
+        ("lif", {"tau": 1.0}, r"tau must be above 1 and finite; got 1.0 frames: use 2"),
+        ("leaky", {"tau": 0.0}, r"tau must be positive and finite; got 0.0 frames: use 4"),
+        ("leaky", {"tau": math.inf}, r"got inf frames"),
+        ("ssm", {"r_min": 0.5, "r_max": 0.5}, r"0 <= r_min < r_max <= 1; got 0.5 and 0.5: use 0 and 1"),
+        ("ssm", {"r_max": 1.1}, r"got 0.0 and 1.1"),
+    ],
+)
+def test_a_wrong_option(name: str, options: dict[str, object], message: str) -> None:
+    with pytest.raises(IPNetError, match=message):
+        build(name, 3, **options)
+
+
+# ------------------------------------------------------------------------------------------------ fading traces
+
+
+def test_the_leaky_trace_is_its_closed_form_in_every_channel() -> None:
+    memory, T = build("leaky", 2, tau=2.5), 6
+    assert memory.w.sigmoid().tolist() == pytest.approx([math.exp(-1 / 2.5)] * 2)
+    a = torch.tensor([0.25, 0.75])
+    memory.w.data = torch.logit(a)
+    x = random(T, 3, 2, 4, 5)
+    y, state = memory(x)
+    for t in range(T):
+        kernel = (1 - a) * a ** torch.arange(t, -1, -1)[:, None]  # [t + 1, C]
+        expected = torch.einsum("sc,sbchw->bchw", kernel, x[: t + 1])
+        torch.testing.assert_close(y[t], expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(state, y[-1:])
+
+
+def test_lif_spikes_and_resets_as_computed_by_hand() -> None:
+    memory = build("lif", 2, tau=4.0)
+    memory.w.data[1] = 0  # tau = 2
+    x = torch.tensor([2.0, 2.0, 2.0, 0.0, 3.0]).view(5, 1, 1).expand(5, 1, 2)
+    y, v = memory(x)
+    # v = 0.5, 0.875, 1.15625 -> 0, 0, 0.75 with tau = 4; 1 -> 0, 1 -> 0, 1 -> 0, 0, 1.5 -> 0 with tau = 2
+    assert y[:, 0].T.tolist() == [[0, 0, 1, 0, 0], [1, 1, 1, 0, 1]]
+    assert v.flatten().tolist() == [0.75, 0.0]
+    memory.log_gain.data[0] = math.log(2)  # v = 1 -> 0, 1 -> 0, 1 -> 0, 0, 1.5 -> 0 with tau = 4
+    assert memory(1.001 * x)[0][:, 0, 0].tolist() == [1, 1, 1, 0, 1]
+
+
+def test_lif_passes_the_gradient_of_an_arctangent_but_none_through_the_reset() -> None:
+    memory = build("lif", 1)  # tau = 2
+    for first, spike in ((1.0, 0.0), (2.4, 1.0)):
+        x = torch.tensor([first, 1.2]).view(2, 1, 1).requires_grad_()
+        y, _ = memory(x)
+        assert y[0].item() == spike
+        (through_time,) = torch.autograd.grad(y[1].sum(), x, retain_graph=True)
+        v = 0.5 * 1.2 + (0 if spike else 0.25 * first)
+        slope = 1 / (1 + math.pi**2 * (v - 1) ** 2)
+        expected = [0 if spike else 0.25 * slope, 0.5 * slope]
+        assert through_time.flatten().tolist() == pytest.approx(expected)
+
+
+def test_arctan_spikes_have_the_slope_of_their_arctangent() -> None:
+    u = torch.linspace(-2, 2, 41, dtype=torch.float64).requires_grad_()
+    smooth = torch.atan(math.pi * u) / math.pi + 0.5
+    (expected,) = torch.autograd.grad(smooth.sum(), u)
+    spikes = arctan_spikes(u)
+    (slope,) = torch.autograd.grad(spikes.sum(), u)
+    torch.testing.assert_close(slope, expected)
+    assert torch.equal(spikes, (u >= 0).double())
+
+
+# --------------------------------------------------------------------------------------------------- recurrences
+
+
+def dense_state_space(memory: Memory, x: Tensor) -> Tensor:
+    """Every y_t of x [T, B, C] as a sum over matrix powers in complex double precision."""
+    value = {name: parameter.detach().double() for name, parameter in memory.named_parameters()}
+    A = torch.diag(torch.exp(torch.complex(-value["nu"].exp(), value["theta"].exp())))
+    B, C = torch.complex(*value["B"].chunk(2, 0)), torch.complex(*value["C"].chunk(2, 1)).conj()
+    B = value["log_gamma"].exp()[:, None] * B
+    impulse = [(C @ torch.linalg.matrix_power(A, t) @ B).real for t in range(len(x))]
+    impulse[0] = impulse[0] + torch.diag(value["D"])
+    return torch.stack([sum(x[s] @ impulse[t - s].T for s in range(t + 1)) for t in range(len(x))])
+
+
+def test_the_state_space_layer_is_a_dense_complex_system() -> None:
+    memory, x = build("ssm", 5, r_min=0.4).double(), random(7, 3, 5).double()
+    y, (real, imaginary) = memory(x)
+    torch.testing.assert_close(y, dense_state_space(memory, x))
+    assert real.shape == imaginary.shape == (1, 3, 5)
+
+
+def test_the_state_space_layer_has_the_gradients_of_its_values() -> None:
+    memory = build("ssm", 3).double()
+    x = random(4, 2, 3).double().requires_grad_()
+    names, values = zip(*memory.named_parameters(), strict=True)
+    assert set(names) == {"nu", "theta", "log_gamma", "B", "C", "D"}
+
+    def run(x: Tensor, *values: Tensor) -> Tensor:
+        return torch.func.functional_call(memory, dict(zip(names, values, strict=True)), (x,))[0]
+
+    assert torch.autograd.gradcheck(run, (x, *values))
+
+
+def test_the_state_space_layer_starts_on_its_ring_with_states_of_the_size_of_the_input() -> None:
+    memory = build("ssm", 400, r_min=0.6, r_max=0.8)
+    radius = torch.exp(-torch.exp(memory.nu)).detach()
+    assert 0.6 <= radius.min() < 0.61
+    assert 0.79 < radius.max() <= 0.8
+    assert (radius**2).mean().item() == pytest.approx((0.36 + 0.64) / 2, abs=0.02)
+    torch.testing.assert_close(memory.log_gamma.exp(), (1 - radius**2).sqrt())
+    _, (real, imaginary) = memory(random(60, 4, 400))
+    assert (real.square() + imaginary.square()).mean().item() == pytest.approx(1, abs=0.1)
+
+
+def test_the_convolutional_lstm_is_its_equations_step_by_step() -> None:
+    C, memory = 3, build("convlstm", 3, kernel=5)
+    W, U, b = memory.of_input.weight, memory.of_hidden.weight, memory.of_input.bias
+    x = random(4, 2, C, 6, 7)
+    h = c = torch.zeros(2, C, 6, 7)
+    y, (last_h, last_c) = memory(x)
+    for t in range(4):
+        i, f, o, g = (
+            F.conv2d(torch.cat([x[t], h], 1), torch.cat([W[rows], U[rows]], 1), b[rows], padding=2)
+            for rows in torch.arange(4 * C).split(C)
+        )
+        c = torch.sigmoid(f) * c + torch.sigmoid(i) * torch.tanh(g)
+        h = torch.sigmoid(o) * torch.tanh(c)
+        torch.testing.assert_close(y[t], h, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close((last_h[0], last_c[0]), (h, c), rtol=1e-4, atol=1e-6)
+
+
+# ---------------------------------------------------------------------------------------- convolutions over time
+
+
+@pytest.mark.parametrize("kernel", [1, 3, 5])
+def test_the_cubic_convolution_is_torchs_own_with_zeros_around_clip_and_map(kernel: int) -> None:
+    memory, x = build("conv3d", 4, kernel=kernel), random(6, 2, 4, 5, 7)
+    y, state = memory(x)
+    expected = F.conv3d(x.relu().permute(1, 2, 0, 3, 4), memory.mix.weight, padding=kernel // 2)
+    torch.testing.assert_close(y.permute(1, 2, 0, 3, 4), expected, rtol=1e-4, atol=1e-5)
+    assert state is None
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("name", OVER_TIME)
+def test_the_causal_variant_gives_the_published_answers_later(name: str, kernel: int) -> None:
+    published, causal = build(name, 4, kernel=kernel), build(name, 4, kernel=kernel, causal=True)
+    causal.load_state_dict(published.state_dict())
+    x, late = random(6, 2, 4, 5, 7), kernel // 2
+    y, state = causal(x)
+    torch.testing.assert_close(y[late:], published(x)[0][:-late], rtol=1e-4, atol=1e-5)
+    assert torch.equal(state, x[1 - kernel :].relu())
+
+
+@pytest.mark.parametrize("name", OVER_TIME)
+def test_only_the_causal_variant_runs_on_a_stream(name: str) -> None:
+    causal, x = network(name, causal=True, kernel=5).eval(), random(7, 2, *SHAPE).abs()
+    assert causal.causal
+    with torch.no_grad():
+        whole, _ = causal(x)
+    results = list(causal.stream(x.split([1, 3, 1, 2])))
+    torch.testing.assert_close(torch.cat([result.output for result in results]), whole, rtol=1e-4, atol=1e-5)
+    published = network(name)
+    assert not published.causal
+    with pytest.raises(IPNetError, match=rf"'{name}' looks at them: .* set its option causal if it has one"):
+        published.stream([])
+
+
+VARIANT = '''
+from ipnet.memory import Memory
+
+class Variant(Memory):
+    """The identity, or with the average over the clip added."""
+
+    causal = {default}
+
+    def __init__(self, channels, *, causal, honest=True):
+        super().__init__()
+        self.causal, self.looks_ahead = causal, causal != honest
+
+    def forward(self, x, state=None):
+        return x + 0.1 * x.mean(0) if self.looks_ahead else x, None
+'''
+
+
+@pytest.mark.parametrize("default", [True, False])
+def test_the_contract_takes_an_instance_at_its_word(plugin, default: bool) -> None:
+    name = f"variant_{default}".lower()
+    plugin("memory", name, VARIANT.replace("{default}", str(default)))
+    check_memory(name, causal=True)
+    check_memory(name, causal=False)
+    with pytest.raises(ContractViolation, match="Causal"):
+        check_memory(name, causal=True, honest=False)
+
+
+# -------------------------------------------------------------------------------------------------------- counts
+
+STAGE1, STAGE2 = 4 * 8 * 10, 8 * 4 * 5  # values of a feature map
+
+
+@pytest.mark.parametrize(
+    ("built", "values"),
+    [
+        (("none",), 0),
+        (("intrinsic",), 2 * 8 * 10),
+        (("lif", "frontier", "head"), 2 * 8 * 10 + 8),
+        (("leaky", "stem"), STAGE1),
+        (("rnn",), 8),
+        (("gru",), 8),
+        (("lstm",), 2 * 8),
+        (("ssm",), 2 * 8),
+        (("convlstm",), 2 * STAGE2),
+        (("conv3d",), 0),
+    ],
+    ids=str,
+)
+def test_state_bytes_of_a_clip(built: tuple[str, ...], values: int) -> None:
+    counted = network(*built).train()
+    kept = {name: value.clone() for name, value in counted.state_dict().items()}
+    assert count_state_bytes(counted, (5, *SHAPE)) == 4 * values
+    assert counted.training
+    assert all(torch.equal(value, kept[name]) for name, value in counted.state_dict().items())
+
+
+@pytest.mark.parametrize("name", OVER_TIME)
+def test_a_causal_convolution_carries_the_frames_under_its_kernel(name: str) -> None:
+    assert count_state_bytes(network(name, kernel=5, causal=True), (5, *SHAPE)) == 4 * 4 * (2 * STAGE1 + STAGE2)
+
+
+def test_latency_is_measured_where_a_network_can_stream() -> None:
+    clip = random(4, 1, *SHAPE)
+    latency = frame_latency(network("lstm"), clip)
+    assert latency is not None
+    assert 0 < latency < 1
+    assert frame_latency(network("conv3d"), clip) is None
