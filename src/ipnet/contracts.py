@@ -394,14 +394,27 @@ def _all_indices(data: EventSet) -> list[int]:
 
 
 def _labelled(data: EventSet, _: Path) -> Findings:
-    """Origin, sensor and classes are stated, and every label is one of the classes."""
+    """Origin, sensor, classes or targets are stated; every label is one of the classes, every target finite."""
     if not isinstance(data.real, bool) or not data.description:
         yield f"real = {data.real!r}, description = {data.description!r}"
     if len(data.sensor) != 2 or min(data.sensor) < 1 or len(set(data.classes)) < len(data.classes):
         yield f"sensor = {data.sensor}, classes = {data.classes}"
+    if not data.classes and not data.targets:
+        yield "it has neither classes nor targets"
+    if any(not re.search(r"\[.+\]$", name) for name in data.targets):
+        yield f"a target without a unit among {data.targets}"
     for i in _all_indices(data):
-        if not 0 <= data.label(i) < len(data.classes):
+        if data.classes and not 0 <= data.label(i) < len(data.classes):
             yield f"clip {i} has the label {data.label(i)} of {len(data.classes)} classes"
+    for i in _all_indices(data) if data.targets else []:
+        if data.target(i).shape != (len(data.targets),) or not np.isfinite(data.target(i)).all():
+            yield f"clip {i} has the targets {data.target(i)} for {data.targets}"
+
+
+def _truth(data: EventSet, index: int) -> list[float]:
+    """What there is to know about a clip: its label and its targets."""
+    label = [float(data.label(index))] if data.classes else []
+    return label + (data.target(index).tolist() if data.targets else [])
 
 
 def _disjoint(data: EventSet, _: Path) -> Findings:
@@ -421,7 +434,7 @@ def _disjoint(data: EventSet, _: Path) -> Findings:
 
 
 def _pure(data: EventSet, folder: Path) -> Findings:
-    """Pure: clips, labels and fingerprint are the same in any order, from any instance, prepared or not."""
+    """Pure: clips, labels, targets, fingerprint are the same in any order, from any instance, prepared or not."""
     clips = {i: check_events(data.events(i), data.sensor, f"clip {i}").copy() for i in _all_indices(data)}
     with _apart_in(folder) as files:
         again = type(data).example(files)
@@ -429,7 +442,7 @@ def _pure(data: EventSet, folder: Path) -> Findings:
         if _all_indices(again) != list(clips):
             yield "two instances have different splits"
         for i in reversed(clips):
-            if not np.array_equal(again.events(i), clips[i]) or again.label(i) != data.label(i):
+            if not np.array_equal(again.events(i), clips[i]) or _truth(again, i) != _truth(data, i):
                 yield f"clip {i} differs between two instances, read in another order"
         if again.fingerprint() != data.fingerprint():
             yield f"the fingerprint is {data.fingerprint()}, then {again.fingerprint()}"

@@ -154,6 +154,11 @@ class Result(BaseModel):
         return str(self.config["contender"])
 
     @property
+    def is_regression(self) -> bool:
+        """Whether its score is an estimate, not a share of right answers."""
+        return isinstance(self.metrics.get(str(self.validation.get("score_name"))), Estimate)
+
+    @property
     def seed(self) -> int:
         """The seed of the run."""
         return int(self.config["seed"])

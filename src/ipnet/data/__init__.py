@@ -8,6 +8,7 @@ from typing import ClassVar, Literal, Self, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from ipnet.errors import IPNetError
 from ipnet.events import Events
 from ipnet.registry import Registry
 
@@ -16,7 +17,7 @@ SPLITS: tuple[Split, ...] = get_args(Split)
 
 
 class EventSet(abc.ABC):
-    """A labelled set of event clips.
+    """A set of event clips, each with a class, with measured quantities to predict, or with both.
 
     The contract, checked by `ipnet.contracts.check_data`: every clip is a pure function of the set's
     arguments and its index, in any order and in any process; splits are disjoint in indices and in groups.
@@ -25,21 +26,36 @@ class EventSet(abc.ABC):
         real: True for recordings, False for simulated or converted events; printed beside every result.
         description: one line that names the data and their source.
         sensor: (H, W) in pixels.
-        classes: the class names, by label.
+        classes: the class names, by label; empty for a set without classes.
+        targets: names of the measured quantities, each with its unit, as in ``"steering angle [deg]"``; empty for
+            a set without any.
     """
 
     real: ClassVar[bool]
     description: ClassVar[str]
     sensor: tuple[int, int]
-    classes: tuple[str, ...]
+    classes: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
 
     @abc.abstractmethod
     def indices(self, split: Split) -> NDArray[np.int64]:
         """The indices of the clips of a split, in a fixed order."""
 
-    @abc.abstractmethod
     def label(self, index: int) -> int:
-        """The class of clip `index`, 0 <= label < len(classes)."""
+        """The class of clip `index`, 0 <= label < len(classes).
+
+        Raises:
+            IPNetError: the set has no classes.
+        """
+        raise IPNetError(f"clip {index} must have a class; {type(self).__name__} has none: take regression.")
+
+    def target(self, index: int) -> NDArray[np.float64]:
+        """What was measured at the end of clip `index`, [len(targets)] in the units of their names.
+
+        Raises:
+            IPNetError: the set has no targets.
+        """
+        raise IPNetError(f"clip {index} must have a target; {type(self).__name__} has none: take recognition.")
 
     @abc.abstractmethod
     def group(self, index: int) -> str:

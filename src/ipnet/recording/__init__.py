@@ -30,11 +30,22 @@ import numpy as np
 from ipnet.errors import IPNetError, unknown_name
 from ipnet.events import EVENT, Events
 from ipnet.recording._account import Place, Refusal, Refused
-from ipnet.recording._admission import Admission, Batch
+from ipnet.recording._admission import INVALID_REASON, Admission, Batch
 from ipnet.recording._records import read_head
 from ipnet.registry import Registry
 
-__all__ = ["FORMATS", "Batch", "EventFormat", "Place", "Recording", "Refusal", "Refused", "Stated", "open_events"]
+__all__ = [
+    "FORMATS",
+    "INVALID_REASON",
+    "Batch",
+    "EventFormat",
+    "Place",
+    "Recording",
+    "Refusal",
+    "Refused",
+    "Stated",
+    "open_events",
+]
 
 HEAD = 1 << 16
 _SENSOR_MAX = 2**15 - 1

@@ -14,8 +14,9 @@ UNKNOWN = -(2**63)  # as a time: the file never said when, or where, this event 
 FAR = 2**62  # as a time: beyond what can be subtracted without overflow, or not a number
 INVALID = -2  # as a polarity: the file itself marks the event as invalid
 
+INVALID_REASON = "marked invalid in the file"  # by the camera's own filters: no damage
 _REASONS = (
-    "marked invalid in the file",
+    INVALID_REASON,
     "without a time or an address",
     "off the sensor",
     "of a polarity other than 0 and 1",

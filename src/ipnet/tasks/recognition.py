@@ -11,12 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from ipnet.cache import cached_array, content_hash
-from ipnet.data import DATA, SPLITS, EventSet, Split
+from ipnet.data import DATA, Split
 from ipnet.errors import IPNetError
-from ipnet.events import frame_events
 from ipnet.results import Metric, wilson
-from ipnet.tasks import Progress, Task
+from ipnet.tasks._clips import ClipTask
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ class _Clips:
         return x.transpose(0, 1), torch.from_numpy(self.labels[clips] + reverse * self.classes)
 
 
-class Recognition(Task):
+class Recognition(ClipTask):
     """Classify event clips; with `reverse_time`, tell each clip from its time-reversed copy as well.
 
     With C classes and `reverse_time` there are 2 C: label c forward, C + c backward, and both copies of a clip
@@ -77,66 +75,31 @@ class Recognition(Task):
         swap_polarity: bool = False,
         label_smoothing: float = 0.0,
     ) -> None:
-        if size is not None and len(size) != 2:
-            raise IPNetError(f"size must be [H, W]; got {list(size)}.")
         if not 0 <= label_smoothing < 1:
             raise IPNetError(f"label_smoothing must be at least 0 and below 1; got {label_smoothing}.")
-        self.data_name = str(data["name"])
-        self.data: EventSet = DATA.build(self.data_name, **{k: v for k, v in data.items() if k != "name"})
-        self.size = (int(size[0]), int(size[1])) if size else self.data.sensor
-        self.by: Literal["time", "count"] = by
+        super().__init__(data, steps, by, size)
+        if not self.data.classes:
+            raise IPNetError(f"recognition needs classes; data set '{self.data_name}' has none: take regression.")
         self.reverse_time, self.swap_polarity = reverse_time, swap_polarity
         self.label_smoothing = label_smoothing
-        self.shape = (steps, 2, *self.size)
         backward = tuple(f"{name}, reversed" for name in self.data.classes) if reverse_time else ()
         self.outputs = (*self.data.classes, *backward)
-        # An unfit size or number of steps shows on the first clip, before anything is computed.
-        first = int(self.data.indices("train")[0])
-        frame_events(self.data.events(first), self.data.sensor, steps, by=by, size=self.size)
-        self.fingerprint = content_hash(self.data.fingerprint(), steps, by, self.size)
-
-    def _frames(self, split: Split, progress: Progress | None = None) -> NDArray[np.float32]:
-        indices = self.data.indices(split)
-
-        def compute() -> NDArray[np.float32]:
-            frames = np.empty((len(indices), *self.shape), np.float32)
-            for i, index in enumerate(indices):
-                clip = self.data.events(int(index))
-                frames[i] = frame_events(clip, self.data.sensor, self.shape[0], by=self.by, size=self.size)
-                if progress:
-                    progress(i + 1, len(indices))
-            return frames
-
-        return cached_array(f"frames/{self.fingerprint}-{split}", compute)
-
-    def prepare(self, progress: Progress | None = None) -> None:
-        """Simulate what must be simulated, frame every clip, and cache the frames."""
-        self.data.prepare(progress)
-        for split in SPLITS:
-            self._frames(split, progress)
 
     def _items(self, split: Split) -> _Clips:
-        indices = self.data.indices(split)
-        names = [f"{split}/{self.data.group(int(i))}/{int(i)}" for i in indices]
+        names = self._names(split)
         names += [f"{name}/reversed" for name in names] if self.reverse_time else []
-        labels = np.array([self.data.label(int(i)) for i in indices], np.int64)
+        labels = np.array([self.data.label(int(i)) for i in self.data.indices(split)], np.int64)
         return _Clips(
             self._frames(split), labels, names, len(self.data.classes), self.reverse_time, self.swap_polarity
         )
 
     def facts(self) -> dict[str, Any]:
-        """Name, origin, fingerprint, items per split, and the time between frames of the first clip."""
-        copies = 2 if self.reverse_time else 1
-        first = self.data.events(int(self.data.indices("train")[0]))
-        return {
-            "name": self.data_name,
-            "real": self.data.real,
-            "description": self.data.description + (", with time-reversed copies" if self.reverse_time else ""),
-            "fingerprint": self.fingerprint,
-            "items": {split: copies * len(self.data.indices(split)) for split in SPLITS},
-            "classes": len(self.outputs),
-            "frame_interval_s": float(first["t"][-1] - first["t"][0]) * 1e-6 / self.shape[0],
-        }
+        """The facts of the clips, every copy counted, and the number of classes."""
+        facts = super().facts() | {"classes": len(self.outputs)}
+        if self.reverse_time:
+            facts["description"] += ", with time-reversed copies"
+            facts["items"] = {split: 2 * count for split, count in facts["items"].items()}
+        return facts
 
     def loss(self, output: Tensor, y: Tensor) -> Tensor:
         """Cross-entropy."""
