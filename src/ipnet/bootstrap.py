@@ -42,7 +42,7 @@ def bootstrap(
     """
     if len(values) < 1 or len(groups) != len(values):
         raise IPNetError(f"a bootstrap needs a group for each of its values; got {len(groups)} of {len(values)}.")
-    number = np.unique(np.asarray(groups), return_inverse=True)[1]
+    number = np.unique(np.asarray(list(groups)), return_inverse=True)[1]
     counted = np.concatenate([values, np.ones((len(values), 1))], axis=1)
     sums = np.zeros((int(number.max()) + 1, counted.shape[1]))
     np.add.at(sums, number, counted)

@@ -15,7 +15,6 @@ from ipnet.console import Json, print_json, show
 from ipnet.errors import IPNetError
 
 if TYPE_CHECKING:
-    from rich.table import Table
 
     from ipnet.config import Run
     from ipnet.results import Result
@@ -107,39 +106,6 @@ def _execute(runs: "list[tuple[Run, Path]]", bars: _Bars) -> "list[Result]":
         raise typer.Exit(130) from None
 
 
-def _comparison(results: "list[Result]") -> "Table":
-    """The table of a study for people, 80 columns wide."""
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
-
-    from ipnet.comparison import compare
-
-    first = results[0]
-    kind = "real" if first.data["real"] else "SIMULATED"
-    title = escape(first.config["title"] or first.config["study"])
-    table = Table(
-        title=f"{title}\n{first.data['name']}: {kind} data, test split",
-        caption="95 % intervals; with one seed, a clip and its reverse count as independent\n"
-        "class: direction ignored; MACs: one clip; s: to train",
-        box=box.SIMPLE_HEAD,
-        padding=0,
-    )
-    for name in ("contender", "accuracy, %", "n x seeds", "class, %", "weights", "MACs", "s"):
-        table.add_column(name, justify="left" if name == "contender" else "right", no_wrap=True)
-    for line in compare(results):
-        table.add_row(
-            line.contender,
-            f"{100 * line.accuracy:.1f} [{100 * line.low:.1f}, {100 * line.high:.1f}]",
-            f"{line.n} x {line.seeds}",
-            f"{100 * line.class_accuracy:.1f}" if line.class_accuracy is not None else "",
-            f"{line.parameters:,}",
-            f"{line.macs_per_clip / 1e6:.1f} M",
-            f"{line.train_seconds:.0f}",
-        )
-    return table
-
-
 def _run(runs: "list[Run]", output: Path, *, as_json: bool) -> "list[Result]":
     from ipnet.study import check_runs
 
@@ -157,7 +123,9 @@ def _print_results(results: "list[Result]", *, as_json: bool) -> None:
     if as_json:
         print_json([result.model_dump() for result in results])
     else:
-        show(_comparison(results))
+        from ipnet.cli_tables import accuracy_table, error_table
+
+        show(error_table(results) if results[0].is_regression else accuracy_table(results))
 
 
 @app.command()

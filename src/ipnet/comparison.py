@@ -219,24 +219,35 @@ class Comparison:
 
     @cached_property
     def command(self) -> str:
-        """The command line that makes these results: of a shipped study, or of the user's own TOML file."""
-        if self.study in shipped_configs():
-            shipped = read_config(Study, self.study).runs()[0].model_dump(mode="json")
-            if _setting(shipped) == _setting(self.results[0].config):
-                return f"ipnet study {self.study}"
-        return f"ipnet study {self.study}.toml"
+        """The command line that makes these results."""
+        return command_of(self.results[0])
+
+
+def command_of(result: Result) -> str:
+    """The command line that makes a result: of a shipped study, or of the user's own TOML file."""
+    study = str(result.config["study"])
+    if study in shipped_configs():
+        shipped = read_config(Study, study).runs()[0].model_dump(mode="json")
+        if _setting(shipped) == _setting(result.config):
+            return f"ipnet study {study}"
+    return f"ipnet study {study}.toml"
 
 
 def _setting(config: dict[str, Any]) -> str:
     return content_hash({key: value for key, value in config.items() if key not in ("contender", "seed")})
 
 
-def comparisons(results: Sequence[Result]) -> list[Comparison]:
+def same_setting(results: Sequence[Result]) -> list[list[Result]]:
     """Results sorted into studies, in the order in which the studies appear."""
     groups: dict[tuple[str, str], list[Result]] = {}
     for result in results:
         groups.setdefault((_setting(result.config), result.data["fingerprint"]), []).append(result)
-    return [Comparison(group) for group in groups.values()]
+    return list(groups.values())
+
+
+def comparisons(results: Sequence[Result]) -> list[Comparison]:
+    """The studies of classes among `results`; those of a measured quantity are `ipnet.prediction_error`'s."""
+    return [Comparison(study) for study in same_setting([r for r in results if not r.is_regression])]
 
 
 def compare(results: Sequence[Result]) -> list[Standing]:

@@ -13,6 +13,7 @@ from ipnet.cache import content_hash, write_atomically
 from ipnet.cards import Card
 from ipnet.claims import ledger
 from ipnet.comparison import Comparison, Standing, card_of, comparisons, leak_check, paired_with_each, percent
+from ipnet.prediction_error import error_studies
 from ipnet.results import Result, find_results
 from ipnet.train import TRACE_FILE
 from ipnet.units import format_si
@@ -36,13 +37,15 @@ def write_report(results_folder: Path, output: Path) -> Path:
     found = find_results(results_folder)
     results = [result for _, result in found]
     paths = {id(result): path for path, result in found}
-    studies = comparisons(results)
+    studies, measured = comparisons(results), error_studies(results)
+    commands = [study.command for study in studies] + [study[0].command for study in measured]
     page = _template().render(
         studies=[_study(comparison, number, paths) for number, comparison in enumerate(studies, 1)],
+        measured=measured,
         ledger=ledger(results),
         runs=[_provenance(result, paths[id(result)], results_folder) for result in results],
         folder=results_folder.resolve().name,
-        commands=list(dict.fromkeys(comparison.command for comparison in studies)),
+        commands=list(dict.fromkeys(commands)),
     )
     write_atomically(output, lambda temporary: temporary.write_text(page, "utf-8"))
     return output

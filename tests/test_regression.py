@@ -1,0 +1,137 @@
+"""Regression: targets in their own unit, metrics known by hand, and studies from training to report."""
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import Command
+from fabricated import fabricate
+from ipnet.errors import IPNetError
+from ipnet.prediction_error import compare_errors, error_studies
+from ipnet.report import write_report
+from ipnet.results import Estimate, Result, read_results, write_result
+from ipnet.tasks.recognition import Recognition
+from ipnet.tasks.regression import Regression
+
+DATA = {"name": "simulated_driving", "drives": 3, "duration": 2.0, "sensor": 16}
+
+
+def test_targets_come_in_their_unit_and_are_learned_standardised() -> None:
+    task = Regression(data=DATA, target="steering angle", steps=4)
+    items = task.items("train")
+    x, y = items.batch(range(len(items)))
+    assert x.shape == (4, len(items), 2, 16, 16)
+    truth = [task.data.target(int(i))[0] for i in task.data.indices("train")]
+    assert y.numpy() == pytest.approx(np.array(truth, np.float32))
+    assert task.outputs == ("steering angle [deg]",)
+    standardised = (y - y.mean()) / y.std(correction=0)
+    assert task.predict(standardised[:, None]).numpy() == pytest.approx(y.numpy(), rel=1e-4, abs=1e-3)
+    assert task.loss(standardised[:, None], y).item() == pytest.approx(0.0, abs=1e-9)
+    assert task.loss(standardised[:, None] + 3, y).item() == pytest.approx(2.5, rel=1e-4)  # |3| - 1/2
+
+
+def test_metrics_by_hand() -> None:
+    task = Regression(data=DATA, steps=4)
+    y = torch.tensor([1.0, -1.0, 3.0, -3.0])
+    found = task.metrics(y + torch.tensor([1.0, 1.0, 1.0, -1.0]), y)
+    assert found["rmse"].value == 1.0
+    assert found["mae"].value == 1.0
+    assert found["explained_variance"].value == pytest.approx(1 - 0.75 / 5)
+    estimate = found["rmse"]
+    assert isinstance(estimate, Estimate)
+    assert (estimate.n, estimate.unit, found["explained_variance"].unit) == (4, "deg", "1")  # type: ignore[union-attr]
+    off = task.metrics(torch.full((4,), 7.0), y)["explained_variance"]
+    assert off.value == pytest.approx(0.0)
+    assert task.metrics(y, torch.full((4,), 7.0))["explained_variance"].value == 0.0
+
+
+def test_intervals_are_wider_where_clips_follow_each_other() -> None:
+    task = Regression(data=DATA | {"duration": 4.0}, steps=4)
+    rng = np.random.default_rng(0)
+    level = torch.from_numpy(np.repeat(rng.normal(size=8), 15))
+    steady = task.metrics(level, torch.zeros(120))["rmse"]
+    shuffled = task.metrics(level[torch.from_numpy(rng.permutation(120))], torch.zeros(120))["rmse"]
+    assert steady.value == pytest.approx(shuffled.value)
+    assert steady.high - steady.low > 1.5 * (shuffled.high - shuffled.low)
+
+
+def test_what_cannot_be_predicted(tmp_path: Path) -> None:
+    with pytest.raises(IPNetError, match=r"unknown target of data set 'simulated_driving' 'stering angle'; did you"):
+        Regression(data=DATA, target="stering angle")
+    with pytest.raises(IPNetError, match="data set 'simulated_gesture' has none: take recognition"):
+        Regression(data={"name": "simulated_gesture", "train": 22, "test": 1, "duration": 0.1, "sensor": 16})
+    with pytest.raises(IPNetError, match="'simulated_driving' has none: take regression"):
+        Recognition(data=DATA)
+
+
+STUDY = """
+study = "tiny_steering"
+contenders = ["none", "intrinsic"]
+seeds = [0]
+task = { name = "regression", steps = 4 }
+data = { name = "simulated_driving", drives = 10, duration = 1.5, sensor = 16 }
+backbone = { width = 3, blocks = [1], stem_stride = 4 }
+training = { epochs = 1, batch_size = 16, threads = 1 }
+"""
+
+
+def test_a_study_of_steering_from_training_to_report(tmp_path: Path, ipnet: Command) -> None:
+    (tmp_path / "tiny.toml").write_text(STUDY)
+    code, out, errors = ipnet("study", tmp_path / "tiny.toml", "-o", tmp_path / "runs")
+    assert code == 0, errors
+    assert "steering angle [deg]" in out
+    results = read_results(tmp_path / "runs")
+    rmse = results[0].metrics["rmse"]
+    errors_of = np.subtract(results[0].predictions["predicted"], results[0].predictions["truth"])
+    assert rmse.value == pytest.approx(math.sqrt(np.mean(errors_of**2)), rel=1e-5)
+    assert rmse.low < rmse.value < rmse.high
+    page = write_report(tmp_path / "runs", tmp_path / "report.html").read_text("utf-8")
+    assert "steering angle [deg]" in page
+    assert "tiny_steering" in page
+    assert f"{rmse.value:.3g}" in page
+    code, out, errors = ipnet("claims", tmp_path / "runs", "--json")
+    assert code == 0, errors
+    assert {row["verdict"] for row in json.loads(out)} == {"not attempted"}
+
+
+def _made_up(contender: str, seed: int, errors: list[float], like: Result) -> Result:
+    names = [f"test/drive{i // 3}/{i}" for i in range(len(errors))]
+    truth = [float(i) for i in range(len(errors))]
+    predicted = [t + e for t, e in zip(truth, errors, strict=True)]
+    rmse = math.sqrt(np.mean(np.square(errors)))
+    metrics = {
+        name: Estimate(value=rmse, low=0.9 * rmse, high=1.1 * rmse, n=len(errors), unit="deg")
+        for name in ("rmse", "mae", "explained_variance")
+    }
+    return like.model_copy(
+        update={
+            "run": f"{contender}-seed{seed}",
+            "config": like.config | {"contender": contender, "seed": seed, "study": "made-up"},
+            "model": like.model | {"memory": contender},
+            "validation": {"score_name": "explained_variance", "score": 0.5, "epoch": 0, "loss": 1.0},
+            "metrics": metrics,
+            "predictions": {"item": names, "truth": truth, "predicted": predicted},
+        }
+    )
+
+
+def test_contenders_are_compared_by_their_errors_on_the_same_items(tmp_path: Path) -> None:
+    like = fabricate("lstm", [True] * 6)
+    errors = [1.0, -2.0, 0.5, 3.0, -1.0, 2.0]
+    physics = [_made_up("intrinsic", seed, [0.8 * e for e in errors], like) for seed in (0, 1)]
+    lstm = [_made_up("lstm", seed, errors[:], like) for seed in (0, 1, 2)]
+    found = compare_errors(physics, lstm)
+    assert (found.value, found.low, found.high) == (pytest.approx(-0.2),) * 3
+    assert found.n == 12  # of the third seed of the LSTM there is no other side
+    for i, made in enumerate([*lstm, *physics]):
+        write_result(tmp_path / str(i), made)
+    (study,) = error_studies([*read_results(tmp_path), like])
+    assert [standing.contender for standing in study] == ["intrinsic", "lstm"]
+    assert study[0].against is None
+    assert study[1].against is not None
+    assert study[1].against.value == pytest.approx(0.25)
+    assert study[1].metric("rmse").unit == "deg"
