@@ -202,7 +202,7 @@ class Broken(EventSet):
     """Random dots that break a rule."""
 
     real, description = False, "random dots"
-    sensor, classes = (5, 7), ("a", "b")
+    sensor, classes, targets = (5, 7), {classes}, {targets}
     count = itertools.count()
 
     def indices(self, split):
@@ -210,6 +210,9 @@ class Broken(EventSet):
 
     def label(self, index):
         return {label}
+
+    def target(self, index):
+        return {target}
 
     def group(self, index):
         return {group}
@@ -228,7 +231,10 @@ class Broken(EventSet):
 '''
 FINE_DATA = {
     "indices": '{"train": np.arange(4), "validation": np.arange(4, 6), "test": np.arange(6, 9)}[split]',
+    "classes": "('a', 'b')",
+    "targets": "('angle [deg]',)",
     "label": "index % 2",
+    "target": "np.array([0.5 * index])",
     "group": "f'person {index}'",
     "rng": "np.random.default_rng(index)",
     "width": "7",
@@ -244,6 +250,13 @@ BROKEN_DATA: dict[str, tuple[dict[str, str], str | None]] = {
     "shares_a_group": ({"group": "f'person {index // 3}'"}, "group 'person 1' is in 'train' and in 'validation'"),
     "empty_split": ({"indices": "np.arange(4 if split == 'train' else 0)"}, "Every split has clips"),
     "wrong_label": ({"label": "index"}, "every label is one of the classes.*clip 2"),
+    "only_classes": ({"targets": "()", "target": "None"}, None),
+    "only_targets": ({"classes": "()", "label": "None"}, None),
+    "nothing_to_tell": ({"classes": "()", "targets": "()"}, "neither classes nor targets"),
+    "no_unit": ({"targets": "('angle',)"}, "a target without a unit"),
+    "target_missing": ({"target": "np.array([])"}, "every target finite.*clip 0"),
+    "target_is_nan": ({"target": "np.array([np.nan if index == 7 else 1.0])"}, "every target finite.*clip 7"),
+    "unseeded_target": ({"target": "np.random.default_rng().random(1)"}, "Pure.*differs"),
     "off_sensor": ({"width": "20"}, "fails in 'Pure.*must lie on the sensor"),
     "fragile": ({"events": "self.__dict__.setdefault(index, events)"}, "A caller who writes"),
     "draws_globally": ({"label": "(index + 0 * np.random.randint(9)) % 2"}, "Global random"),

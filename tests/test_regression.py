@@ -60,7 +60,9 @@ def test_intervals_are_wider_where_clips_follow_each_other() -> None:
 
 
 def test_what_cannot_be_predicted(tmp_path: Path) -> None:
-    with pytest.raises(IPNetError, match=r"unknown target of data set 'simulated_driving' 'stering angle'; did you"):
+    with pytest.raises(
+        IPNetError, match=r"unknown target of data set 'simulated_driving' 'stering angle'; did you"
+    ):
         Regression(data=DATA, target="stering angle")
     with pytest.raises(IPNetError, match="data set 'simulated_gesture' has none: take recognition"):
         Regression(data={"name": "simulated_gesture", "train": 22, "test": 1, "duration": 0.1, "sensor": 16})

@@ -15,7 +15,6 @@ from ipnet.console import Json, print_json, show
 from ipnet.errors import IPNetError
 
 if TYPE_CHECKING:
-
     from ipnet.config import Run
     from ipnet.results import Result
 

@@ -27,7 +27,8 @@ def _table(first: Result, caption: str, columns: tuple[str, ...]) -> Table:
 def error_table(results: list[Result]) -> Table:
     """The table of a regression study for people."""
     caption = (
-        f"{escape(results[0].outputs[0])}; 95 % intervals\nto reference: RMSE against the intrinsic memory that validates best"
+        f"{escape(results[0].outputs[0])}; 95 % intervals\n"
+        "to reference: RMSE against the intrinsic memory that validates best"
     )
     columns = ("contender", "RMSE", "MAE", "expl. var.", "n x seeds", "to reference, %")
     table = _table(results[0], caption, columns)
@@ -35,13 +36,16 @@ def error_table(results: list[Result]) -> Table:
         for line in study:
             rmse, mae, share = (line.metric(name) for name in ("rmse", "mae", "explained_variance"))
             change = line.against
+            spread = (
+                f"{100 * change.value:+.0f} [{100 * change.low:+.0f}, {100 * change.high:+.0f}]" if change else ""
+            )
             table.add_row(
                 line.contender,
                 f"{rmse.value:.3g} [{rmse.low:.3g}, {rmse.high:.3g}]",
                 f"{mae.value:.3g}",
                 f"{share.value:.3f}",
                 f"{rmse.n} x {line.seeds}",
-                f"{100 * change.value:+.0f} [{100 * change.low:+.0f}, {100 * change.high:+.0f}]" if change else "",
+                spread,
             )
     return table
 

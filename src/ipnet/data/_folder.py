@@ -7,7 +7,7 @@ from ipnet.errors import IPNetError
 
 
 def find_folder(what: str, root: str | Path | None, inside: str, marks: tuple[str, ...]) -> Path:
-    """The folder of a data set: `root` or ``IPNET_DATA``, or the folder `inside` that.
+    """The folder of a data set: the folder `inside` `root` or ``IPNET_DATA``, otherwise that folder itself.
 
     Args:
         what: name of the data set, for messages.
@@ -23,7 +23,7 @@ def find_folder(what: str, root: str | Path | None, inside: str, marks: tuple[st
         raise IPNetError(
             f'{what} needs its recordings: set IPNET_DATA to their folder, or give root = "..." under [data].'
         )
-    for folder in (Path(given), Path(given) / inside):
+    for folder in (Path(given) / inside, Path(given)):
         if all(any(folder.glob(mark)) for mark in marks):
             return folder
     raise IPNetError(f"no {what} in '{given}': it, or '{inside}' in it, must hold {' and '.join(marks)}.")

@@ -1,6 +1,7 @@
 """DDD20: end-to-end driving recorded with a DAVIS346 (Hu et al., 2020), from its HDF5 files."""
 
 import functools
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from ipnet.events import EVENT, Events, make_events
 _SIGNALS = ("steering_wheel_angle", "vehicle_speed")
 _MINUTE = 60_000_000  # us
 _ROWS = 256  # of dvs/data read at a time
+_SAMPLED = 64  # rows of dvs/data in the fingerprint of a drive
 _ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError)
 Times = NDArray[np.int64]
 
@@ -87,6 +89,7 @@ class DDD20(WindowSet):
         self.options = [split, window, stride, min_speed, seed]
         self._length, self._stride, self._min_speed = round(1e6 * window), round(1e6 * stride), min_speed
         self._signals = [_read_signals(path) for path in self.files]
+        self._digests = [_digest(path, path.relative_to(self.root).as_posix()) for path in self.files]
         whole = whole_drives(len(self.files), seed) if split == "drive" else ()
         self.windows = Windows.join(
             [self._windows(number, whole[number] if whole else None) for number in range(len(self.files))]
@@ -126,14 +129,9 @@ class DDD20(WindowSet):
 
     def _packets(self, number: int) -> Times:
         """Row, first and last time, and offset of the clock [us] of every packet with pixel events [P, 4]."""
-        key = f"ddd20/{self._digest(number)}"
-        return cached_array(key, functools.partial(_scan, self.files[number]))
-
-    def _digest(self, number: int) -> str:
-        """What stands for the bytes of a drive, which are too many: name, size and the vehicle's signals."""
-        path, signals = self.files[number], self._signals[number]
-        name = path.relative_to(self.root).as_posix()
-        return content_hash(name, path.stat().st_size, [signal.tolist() for signal in signals])
+        path = self.files[number]
+        key = content_hash(self._digests[number], path.stat().st_mtime_ns)
+        return cached_array(f"ddd20/{key}", functools.partial(_scan, path))
 
     def events(self, index: int) -> Events:
         """The events of a window, read from the packets that overlap it; times from its beginning.
@@ -144,25 +142,23 @@ class DDD20(WindowSet):
         number = int(self.windows.drive[self._known(index)])
         path, packets = self.files[number], self._packets(number)
         overlaps = (packets[:, 2] >= self.windows.start[index]) & (packets[:, 1] < self.windows.stop[index])
+        offsets = {int(row): int(offset) for row, _, _, offset in packets[overlaps]}
         parts = []
         with _opened(path) as file:
-            for row, _, _, offset in packets[overlaps].tolist():
-                packet = decode(file["dvs/data"][row], f"'{path}', row {row} of dvs/data,")
-                if packet is not None:
-                    packet.events["t"] += offset
-                    parts.append(packet.events)
+            for row, packet in _decoded(path, file, min(offsets, default=0), max(offsets, default=-1) + 1):
+                packet.events["t"] += offsets[row]
+                parts.append(packet.events)
         return self._cut(np.concatenate([np.empty(0, EVENT), *parts]), index)
 
     def fingerprint(self) -> str:
-        """Hash of the options and, for every drive, of its name, size and signals; the events are too many."""
-        digests = [self._digest(number) for number in range(len(self.files))]
-        return content_hash(type(self).__name__, self.options, digests)
+        """Hash of the options and of every drive, as `_digest` stands for it."""
+        return content_hash(type(self).__name__, self.options, self._digests)
 
     @classmethod
     def example(cls, folder: Path) -> Self:
         """Three drives of a few seconds, written into `folder` in the published layout."""
         for number in range(3):
-            write_drive(folder / f"rec{number}.hdf5", seconds=3.0, seed=number)
+            write_drive(folder / f"rec{number}.hdf5", seconds=2.0, seed=number)
         return cls(root=folder)
 
 
@@ -193,21 +189,37 @@ def _read_signals(path: Path) -> list[NDArray[np.float64]]:
     return signals
 
 
+def _digest(path: Path, name: str) -> str:
+    """What stands for the bytes of a drive, which are too many: name, size, signals, and some of the packets."""
+    digest = hashlib.sha256(f"{name}:{path.stat().st_size}".encode())
+    with _opened(path) as file:
+        for signal in _SIGNALS:
+            digest.update(np.asarray(file[signal]["data"]).tobytes())
+        data = file["dvs/data"]
+        for row in np.unique(np.linspace(0, len(data) - 1, _SAMPLED).astype(int)):
+            digest.update(b"".join(np.asarray(part).tobytes() for part in data[row]))
+    return digest.hexdigest()[:16]
+
+
+def _decoded(path: Path, file: Any, start: int, stop: int) -> Iterator[tuple[int, Packet]]:
+    """The packets with pixel events among the rows from `start` to before `stop`, with their rows."""
+    for first in range(start, stop, _ROWS):
+        for row, parts in enumerate(file["dvs/data"][first : min(stop, first + _ROWS)], first):
+            packet = decode(parts, f"'{path}', row {row} of dvs/data,")
+            if packet is not None and packet.events.size:
+                yield row, packet
+
+
 def _scan(path: Path) -> Times:
     """`DDD20._packets`, from the file."""
     found: list[tuple[int, int, int, int, int]] = []
     clock = segment = 0
     with _opened(path) as file:
-        data = file["dvs/data"]
-        for start in range(0, len(data), _ROWS):
-            for row, parts in enumerate(data[start : start + _ROWS], start):
-                packet = decode(parts, f"'{path}', row {row} of dvs/data,")
-                if packet is None or not packet.events.size:
-                    continue
-                first, last = int(packet.events["t"][0]), int(packet.events["t"][-1])
-                segment += first < clock
-                clock = last
-                found.append((row, first, last, packet.arrived - last, segment))
+        for row, packet in _decoded(path, file, 0, len(file["dvs/data"])):
+            first, last = int(packet.events["t"][0]), int(packet.events["t"][-1])
+            segment += first < clock
+            clock = last
+            found.append((row, first, last, packet.arrived - last, segment))
     if not found:
         raise IPNetError(f"'{path}': a drive must hold pixel events; dvs/data has none: get the file again.")
     return _aligned(np.array(found, np.int64))

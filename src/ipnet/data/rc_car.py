@@ -1,5 +1,6 @@
 """Frames and steering of real model cars (donkeycar), turned into events by the simulated sensor."""
 
+import functools
 import hashlib
 import io
 import json
@@ -125,9 +126,12 @@ class RCCar(WindowSet):
         Raises:
             IPNetError: a damaged frame; the message names it.
         """
-        number = int(self.windows.drive[self._known(index)])
-        key = f"rc_car/{content_hash(_GENERATOR, self.seed, number, self._digests[number])}"
-        return self._cut(cached_array(key, lambda: self._simulate(number)), index)
+        return self._cut(self._recording(int(self.windows.drive[self._known(index)])), index)
+
+    def _recording(self, number: int) -> Events:
+        """The events of a whole recording, mapped from the cache."""
+        key = content_hash(_GENERATOR, self.seed, number, self._digests[number])
+        return cached_array(f"rc_car/{key}", functools.partial(self._simulate, number))
 
     def fingerprint(self) -> str:
         """Hash of the options and of both archives, what is in them."""
