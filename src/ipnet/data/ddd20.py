@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ipnet.cache import cached_array, content_hash
 from ipnet.data import SPLITS, Split
-from ipnet.data._caer import SENSOR, decode, encode
+from ipnet.data._caer import SENSOR, Packet, decode, encode
 from ipnet.data._drives import Windows, WindowSet, whole_drives
 from ipnet.data._folder import find_folder
 from ipnet.errors import IPNetError
