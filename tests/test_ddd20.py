@@ -107,10 +107,10 @@ def test_slow_windows_are_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("column", "change", "message"),
     [
-        (2, lambda body: body[:-5], r"row 9 of dvs/data, is damaged at byte 183 of the packet: 20 events"),
+        (2, lambda body: body[:-5], r"row 9 of dvs/data, is damaged at byte 183 of the packet: its events take 160"),
         (1, lambda head: head[:-1], r"row 9 .*at byte 0 .*header of 28 bytes are needed; got .*27"),
-        (1, lambda head: np.r_[head[:4], np.uint8(9), head[5:]], r"row 9 .*the header contradicts itself"),
-        (2, lambda body: np.r_[body[:24], [255] * 4, body[28:]].astype("u1"), r"row 9 .*byte 52 .*off the sensor"),
+        (1, lambda head: np.r_[head[:4], np.uint8(9), head[5:]], r"row 9 .*byte 0 .*pixel events do not have 8"),
+        (2, lambda body: np.r_[body[:24], [255] * 4, body[28:]].astype("u1"), r"byte 52 .*off the sensor"),
         (2, lambda body: np.r_[body[-8:], body[8:]], r"row 9 .*at byte 36 .*times decrease within the packet"),
     ],
 )  # fmt: skip
@@ -119,7 +119,7 @@ def test_a_damaged_packet_is_refused_by_file_row_and_byte(
 ) -> None:
     path = _drives(tmp_path) / "ddd20/run2/rec.hdf5"
     _edit(path, 9, column, change)
-    with pytest.raises(IPNetError, match=rf"run2/rec\.hdf5', {message}"):
+    with pytest.raises(IPNetError, match=rf"run2/rec\.hdf5', .*{message}"):
         DDD20(root=tmp_path)
 
 

@@ -1,14 +1,12 @@
 """The rows of DDD20's ``dvs/data``: packets of the cAER software, each a row of three byte strings.
 
-A row is the time of the computer [us] in ASCII digits, a 28-byte little-endian packet header and `capacity` events
-of `size` bytes. A pixel event, type 1, is 32 bits of data (bit 0 valid, 1 polarity, 2-16 y, 17-31 x) and 32 bits
-of the camera's time [us]. Rows at the end of a file that were never written are empty.
+A row is the time of the computer [us] in ASCII digits, and the header and the body of a packet as in AEDAT 3.1
+(`ipnet.recording.aedat3`). Rows at the end of a file that were never written are empty.
 
 References:
     J. Binas et al., "DDD17", arXiv:1711.01458; Y. Hu et al., "DDD20", arXiv:2005.08605, and the software of both.
 """
 
-import struct
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,10 +14,9 @@ from numpy.typing import NDArray
 
 from ipnet.errors import IPNetError
 from ipnet.events import EVENT, Events
+from ipnet.recording.aedat3 import HEADER, POLARITY, pack_pixels, unpack_pixels
+from ipnet.recording.aedat3 import Packet as Header
 
-HEADER = struct.Struct("<hhiiiiii")
-POLARITY = 1
-_SIZE = 8
 SENSOR = (260, 346)
 
 
@@ -52,28 +49,27 @@ def decode(row: Any, where: str) -> Packet | None:
         raise _damaged(
             where, 0, f"a time in digits and a header of 28 bytes are needed; got {clock!r}, {len(head)}"
         )
-    kind, _, size, offset, _, capacity, number, valid = HEADER.unpack(head)
-    if kind != POLARITY:
+    header = Header(*HEADER.unpack(head))
+    if header.type != POLARITY:
         return None
-    if (size, offset) != (_SIZE, 4) or not 0 <= valid <= number <= capacity:
-        raise _damaged(where, 0, "the header contradicts itself")
-    if len(body) < _SIZE * number:
-        raise _damaged(
-            where, HEADER.size + len(body), f"{number} events of 8 bytes are announced; the rest is missing"
-        )
-    pair = np.frombuffer(body, "<u4", 2 * number).reshape(-1, 2)
-    pair = pair[pair[:, 0] & 1 == 1]
-    return Packet(int(clock), _checked(pair, body, where))
+    if why := header.damage():
+        raise _damaged(where, 0, why)
+    needed = header.size * header.number
+    if len(body) < needed:
+        raise _damaged(where, HEADER.size + len(body), f"its events take {needed} bytes; the rest is missing")
+    return Packet(int(clock), _checked(np.frombuffer(body, "<u4", needed // 4).reshape(-1, 2), where))
 
 
-def _checked(pair: NDArray[np.uint32], body: bytes, where: str) -> Events:
-    events = np.empty(len(pair), EVENT)
-    events["t"] = pair[:, 1]
-    events["x"], events["y"], events["p"] = pair[:, 0] >> 17, pair[:, 0] >> 2 & 0x7FFF, pair[:, 0] >> 1 & 1
+def _checked(pair: NDArray[np.uint32], where: str) -> Events:
+    """The valid events among the words and times of a packet [N, 2], all of them on the sensor and in order."""
+    x, y, p = unpack_pixels(pair[:, 0])
+    valid = np.flatnonzero(p >= 0)
+    events = np.empty(valid.size, EVENT)
+    events["t"], events["x"], events["y"], events["p"] = pair[valid, 1], x[valid], y[valid], p[valid]
     off = (events["x"] >= SENSOR[1]) | (events["y"] >= SENSOR[0])
-    back = np.concatenate([[False], np.diff(events["t"]) < 0])
+    back = np.diff(events["t"], prepend=events["t"][:1]) < 0
     if wrong := np.flatnonzero(off | back).tolist():
-        byte = HEADER.size + body.index(pair[wrong[0]].tobytes())
+        byte = HEADER.size + 8 * int(valid[wrong[0]])
         rule = "an event is off the sensor of 346x260" if off[wrong[0]] else "times decrease within the packet"
         raise _damaged(where, byte, rule)
     return events
@@ -81,12 +77,9 @@ def _checked(pair: NDArray[np.uint32], body: bytes, where: str) -> Events:
 
 def encode(arrived: int, events: Events, kind: int = POLARITY) -> list[NDArray[np.uint8]]:
     """A row that holds `events` at the camera's times; `kind` is the type in the header."""
-    data = (
-        (events["x"].astype("<u4") << 17) | (events["y"].astype("<u4") << 2) | (events["p"].astype("<u4") << 1) | 1
-    )
-    body = np.stack([data, events["t"].astype("<u4")], axis=1).tobytes()
-    head = HEADER.pack(kind, 1, _SIZE, 4, 0, events.size, events.size, events.size)
-    return [np.frombuffer(part, np.uint8) for part in (str(arrived).encode(), head, body)]
+    head, body = pack_pixels(events)
+    parts = str(arrived).encode(), kind.to_bytes(2, "little") + head[2:], body
+    return [np.frombuffer(part, np.uint8) for part in parts]
 
 
 def _damaged(where: str, byte: int, why: str) -> IPNetError:

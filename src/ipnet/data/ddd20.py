@@ -23,7 +23,7 @@ _SIGNALS = ("steering_wheel_angle", "vehicle_speed")
 _MINUTE = 60_000_000  # us
 _ROWS = 256  # of dvs/data read at a time
 _SAMPLED = 64  # rows of dvs/data in the fingerprint of a drive
-_ERRORS = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError)
+_ERRORS = (OSError, RuntimeError, LookupError, ValueError, TypeError, AttributeError)
 Times = NDArray[np.int64]
 
 
@@ -184,7 +184,9 @@ def _read_signals(path: Path) -> list[NDArray[np.float64]]:
             if table.ndim != 2 or table.shape[1] != 2 or len(table) < 2 or not np.isfinite(table).all():
                 raise IPNetError(f"'{path}': {name} must hold times and values; got {table.shape}.")
             if (back := np.flatnonzero(np.diff(table[:, 0]) < 0)).size:
-                raise IPNetError(f"'{path}': times of {name} must not decrease; row {int(back[0]) + 1} does.")
+                raise IPNetError(
+                    f"'{path}': times of {name} must not decrease; row {int(back[0]) + 1} does: leave it out."
+                )
             signals.append(table)
     return signals
 

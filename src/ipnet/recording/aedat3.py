@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import BinaryIO, ClassVar, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ipnet.errors import IPNetError
 from ipnet.events import Events
@@ -25,8 +26,8 @@ from ipnet.recording._admission import INVALID, UNKNOWN
 from ipnet.recording._records import PER_BLOCK, read_head
 
 _MAGIC = b"#!AER-DAT3.1"
-_HEADER = struct.Struct("<hhiiiiii")
-_POLARITY = 1
+HEADER = struct.Struct("<hhiiiiii")
+POLARITY = 1
 _SIZE = 8
 _TYPES = range(14)  # libcaer's default types, 0 to 13
 # (H, W) of the cameras by the name in the header.
@@ -44,7 +45,7 @@ _SOURCES = {
 }
 
 
-class _Packet(NamedTuple):
+class Packet(NamedTuple):
     """The header of a packet, as in the reference."""
 
     type: int
@@ -62,7 +63,7 @@ class _Packet(NamedTuple):
             return "its type, size or clock cannot be"
         if not 0 <= self.valid <= self.number <= self.capacity:
             return "its numbers of events contradict each other"
-        if self.type == _POLARITY and (self.size, self.time_offset) != (_SIZE, 4):
+        if self.type == POLARITY and (self.size, self.time_offset) != (_SIZE, 4):
             return "its pixel events do not have 8 bytes"
         return ""
 
@@ -97,19 +98,19 @@ class Aedat3(EventFormat):
             start = self.start
             while start < end:
                 file.seek(start)
-                header = file.read(_HEADER.size)
-                if len(header) < _HEADER.size:
+                header = file.read(HEADER.size)
+                if len(header) < HEADER.size:
                     rule = f"it must end with a whole packet; the last one has {len(header)} bytes"
                     refused.add("cut off at the end", len(header), start, rule, "byte")
                     return
-                packet = _Packet(*_HEADER.unpack(header))
+                packet = Packet(*HEADER.unpack(header))
                 if why := packet.damage():
                     rule = f"a packet must have a sound header; {why}"
                     refused.add("after a damaged packet header", end - start, start, rule, "byte")
                     return
-                begin, start = start, start + _HEADER.size + packet.size * packet.number
-                if packet.type == _POLARITY:
-                    yield from _events(file, packet, begin + _HEADER.size, min(start, end))
+                begin, start = start, start + HEADER.size + packet.size * packet.number
+                if packet.type == POLARITY:
+                    yield from _events(file, packet, begin + HEADER.size, min(start, end))
                 if start > end:
                     rule = f"it must hold whole packets; {start - end} bytes of the last one are missing"
                     refused.add("cut off at the end", 1, begin, rule, "packet")
@@ -121,19 +122,25 @@ class Aedat3(EventFormat):
         parts = [f"#!AER-DAT3.1\r\n#Format: RAW\r\n#Source 1: {name}\r\n#!END-HEADER\r\n".encode()]
         for start in range(0, events.size, 100):
             some = events[start : start + 100]
-            data = (
-                (some["x"].astype("<u4") << 17)
-                | (some["y"].astype("<u4") << 2)
-                | (some["p"].astype("<u4") << 1)
-                | 1
-            )
-            pair = np.stack([data, some["t"].astype("<u4")], axis=1)
-            parts += [_HEADER.pack(0, 1, 8, 4, 0, 1, 1, 1), bytes(8)]
-            parts += [_HEADER.pack(1, 1, 8, 4, 0, some.size, some.size, some.size), pair.tobytes()]
+            parts += [HEADER.pack(0, 1, 8, 4, 0, 1, 1, 1), bytes(8)]
+            parts += pack_pixels(some)
         return b"".join(parts)
 
 
-def _events(file: BinaryIO, packet: _Packet, start: int, end: int) -> Iterator[Batch]:
+def pack_pixels(events: Events) -> tuple[bytes, bytes]:
+    """The header and the body of a packet that holds `events`, all of them valid."""
+    x, y, p, t = (events[name].astype("<u4") for name in "xypt")
+    body = np.stack([x << 17 | y << 2 | p << 1 | 1, t], axis=1).tobytes()
+    return HEADER.pack(POLARITY, 1, _SIZE, 4, 0, events.size, events.size, events.size), body
+
+
+def unpack_pixels(data: NDArray[np.uint32]) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
+    """Column, row and polarity of the words of pixel events [N]; the polarity of an invalid one is negative."""
+    p = np.where(data & 1, data >> 1 & 1, INVALID).astype(np.int32)
+    return (data >> 17).astype(np.int32), (data >> 2 & 0x7FFF).astype(np.int32), p
+
+
+def _events(file: BinaryIO, packet: Packet, start: int, end: int) -> Iterator[Batch]:
     """The whole events of a packet that lie between two bytes of the file."""
     whole = (end - start) // _SIZE
     for first in range(0, whole, PER_BLOCK):
@@ -141,6 +148,5 @@ def _events(file: BinaryIO, packet: _Packet, start: int, end: int) -> Iterator[B
         pair = np.frombuffer(block, "<u4", len(block) // _SIZE * 2).reshape(-1, 2)
         data, low = pair[:, 0], pair[:, 1].view("<i4")
         t = np.where(low < 0, UNKNOWN, (packet.turns << 31) + low.astype(np.int64))
-        p = np.where(data & 1, data >> 1 & 1, INVALID).astype(np.int32)
-        x, y = (data >> 17).astype(np.int32), (data >> 2 & 0x7FFF).astype(np.int32)
+        x, y, p = unpack_pixels(data)
         yield Batch(t, x, y, p, range(start + _SIZE * first, start + _SIZE * (first + len(t)), _SIZE))

@@ -44,6 +44,9 @@ class Regression(ClipTask):
     The network has one output z. It learns the standardised target, ``(y - mean) / sd`` with mean and standard
     deviation of the training split alone, by the smooth L1 loss; the prediction is ``mean + sd z``.
 
+    Training jitters clips (`shift`, `rotate` and `zoom` under ``[training]``); a target that is read from where
+    things are in the image, as a steering angle is, needs them at 0.
+
     Intervals come from a bootstrap that resamples blocks of consecutive clips, as many as a group of the data set
     has: clips that overlap or follow each other are not independent.
 
