@@ -41,18 +41,21 @@ def test_targets_are_interpolated_at_the_end_of_the_window(tmp_path: Path) -> No
 
 def test_events_are_those_of_the_packets_in_the_computers_time(tmp_path: Path) -> None:
     data = DDD20(root=_drives(tmp_path), window=0.5, stride=0.1)
-    clip = data.events(3)
-    # 20 events every 10 ms; the camera's clock starts with the drive and packets arrive 0.5 ms after their end.
-    assert clip.size == pytest.approx(1000, abs=20)
-    assert 0 <= clip["t"][0] < 10_000
-    assert 480_000 < clip["t"][-1] < 500_000
-    rng = np.random.default_rng(0)
-    with h5py.File(data.files[0]) as file:
-        first = np.frombuffer(file["dvs/data"][0, 2].tobytes(), "<u4").reshape(-1, 2)
-    assert first[:, 1].tolist() == np.sort(rng.integers(0, 10_000, 20)).tolist()
-    start = int(data.windows.start[0])
-    assert start >= BEGIN
-    assert data.events(0)["t"][0] == 0  # the first window begins with the first event
+    rng, drawn = np.random.default_rng(0), []
+    for packet in range(300):
+        t = 10_000 * packet + np.sort(rng.integers(0, 10_000, 20))
+        drawn.append([t, rng.integers(0, 346, 20), rng.integers(0, 260, 20), rng.integers(0, 2, 20)])
+    t, x, y, p = np.concatenate(drawn, axis=1)
+    # A packet arrives 500 us after its 10 ms are over; the smallest delay ties the clocks.
+    t = t + BEGIN + min(10_500 - int(of[0][-1]) % 10_000 for of in drawn)
+    for index in (0, 3, 20):
+        start, stop = int(data.windows.start[index]), int(data.windows.stop[index])
+        chosen = (t >= start) & (t < stop)
+        clip = data.events(index)
+        assert clip["t"].tolist() == (t[chosen] - start).tolist()
+        assert clip["x"].tolist() == x[chosen].tolist()
+        assert clip["y"].tolist() == y[chosen].tolist()
+        assert clip["p"].tolist() == p[chosen].tolist()
 
 
 def test_whole_drives_or_the_published_minutes(tmp_path: Path) -> None:
@@ -107,7 +110,7 @@ def test_slow_windows_are_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("column", "change", "message"),
     [
-        (2, lambda body: body[:-5], r"row 9 of dvs/data, is damaged at byte 183 of the packet: its events take 160"),
+        (2, lambda body: body[:-5], r"row 9 of dvs/data, .*byte 183 of the packet: its events take 160"),
         (1, lambda head: head[:-1], r"row 9 .*at byte 0 .*header of 28 bytes are needed; got .*27"),
         (1, lambda head: np.r_[head[:4], np.uint8(9), head[5:]], r"row 9 .*byte 0 .*pixel events do not have 8"),
         (2, lambda body: np.r_[body[:24], [255] * 4, body[28:]].astype("u1"), r"byte 52 .*off the sensor"),

@@ -9,6 +9,7 @@ import pytest
 from ipnet.data.dvs_gesture import DVSGesture, write_tree
 from ipnet.errors import IPNetError
 from ipnet.recording import open_events
+from ipnet.tasks.recognition import Recognition
 
 LIGHTS = ("fluorescent", "fluorescent_led", "lab", "led", "natural")
 HEADER = "class,startTime_usec,endTime_usec\n"
@@ -144,3 +145,15 @@ def test_times_without_events_are_named(small: Path) -> None:
     index = next(i for i, clip in enumerate(data.clips) if clip.label == 2 and clip.trial == 1)
     with pytest.raises(IPNetError, match=r"user02_led\.aedat' must hold events from 260000 to 270000 us"):
         data.events(index)
+
+
+def test_reversed_copies_make_twenty_two_classes(small: Path) -> None:
+    source = {"name": "dvs_gesture", "root": str(small), "validation_subjects": 1}
+    task = Recognition(data=source, steps=4, size=[32, 32], reverse_time=True)
+    assert len(task.outputs) == 22
+    assert task.facts()["items"] == {"train": 48, "validation": 24, "test": 24}
+    x, y = task.items("test").batch([0, 12])
+    assert x.shape == (4, 2, 2, 32, 32)
+    assert x[:, 0].sum() == 20
+    assert y.tolist() == [0, 11]
+    assert np.array_equal(x[:, 0].flip(0), x[:, 1])
