@@ -5,7 +5,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
 from ipnet.errors import IPNetError, invalid_config, unknown_name
 
@@ -43,8 +51,9 @@ class Training(_Table):
 
     AdamW with linear warm-up over `warmup` of the steps and cosine decay to zero; the weights kept are those of
     the lowest validation loss. Each training clip is moved as a whole by a random amount: at most `shift`
-    pixels, `rotate` degrees, and a `zoom` of 1 +- that share. `threads` is part of the configuration because
-    sums in another order round differently.
+    pixels, `rotate` degrees, and a `zoom` of 1 +- that share; then it is disturbed by the perturbations of `noise`
+    (see `ipnet.perturbation`), each of a level uniform between none and the given one. `threads` is part of the
+    configuration because sums in another order round differently.
     """
 
     epochs: int = Field(20, ge=1)
@@ -56,7 +65,14 @@ class Training(_Table):
     shift: int = Field(2, ge=0)
     rotate: float = Field(10.0, ge=0, le=180)
     zoom: float = Field(0.1, ge=0, lt=1)
+    noise: dict[str, float] = Field(default_factory=dict)
     threads: int = Field(2, ge=1)
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Training without noise is written as before there was any, so that old results belong to it."""
+        written: dict[str, Any] = write(self)
+        return written if self.noise else {key: value for key, value in written.items() if key != "noise"}
 
 
 class _Common(_Table):
@@ -107,11 +123,19 @@ class Run(_Common):
         return tuple(named.split("+")) if named else ()
 
 
+_OF_A_STUDY = {"contenders", "seeds", "robustness"}  # and not of one of its runs
+
+
 class Study(_Common):
-    """A grid of contenders and seeds on one task, data set, backbone and budget."""
+    """A grid of contenders and seeds on one task, data set, backbone and budget.
+
+    `robustness` declares, before anything is tested, the levels of each perturbation under which its finished runs
+    are tested (see `ipnet.robustness`).
+    """
 
     contenders: tuple[Contender, ...] = Field(min_length=1)
     seeds: tuple[Seed, ...] = Field((0,), min_length=1)
+    robustness: dict[str, tuple[float, ...]] = Field(default_factory=dict)
 
     @model_validator(mode="after")
     def _names_each_once(self) -> Self:
@@ -124,7 +148,7 @@ class Study(_Common):
 
     def runs(self) -> list[Run]:
         """The runs of the grid, all contenders of a seed before the next seed."""
-        shared = self.model_dump(exclude={"contenders", "seeds"})
+        shared = self.model_dump(exclude=_OF_A_STUDY)
         return [
             Run.model_validate(shared | {"contender": contender, "seed": seed})
             for seed in self.seeds
@@ -182,7 +206,7 @@ def read_config(model: type[M], source: str | Path, settings: Iterable[str] = ()
     path = find_file(source, shipped_configs(), "configuration")
     content = read_toml(path, "configuration")
     if model is Run and "contenders" in content:  # one run of a study: the settings say which
-        content = {key: value for key, value in content.items() if key not in ("contenders", "seeds")}
+        content = {key: value for key, value in content.items() if key not in _OF_A_STUDY}
     for setting in settings:
         _apply(content, setting)
     try:

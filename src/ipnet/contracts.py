@@ -16,12 +16,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ipnet.config import Backbone
 from ipnet.data import DATA, SPLITS, EventSet
 from ipnet.device import Device, State, load_device
 from ipnet.errors import IPNetError
 from ipnet.events import check_events
 from ipnet.memory import MEMORIES, Memory
+from ipnet.network import Network
 from ipnet.neuron import Neuron
+from ipnet.perturbation import (
+    PERTURBATIONS,
+    InputPerturbation,
+    NetworkPerturbation,
+    Perturbation,
+    perturb_clips,
+)
 from ipnet.tasks import TASKS, Items, Task
 
 Findings = Generator[str, None, None]
@@ -97,6 +106,28 @@ def check_task(name: str, folder: Path) -> None:
         splits = {split: task.items(split) for split in SPLITS}
         clauses = _documented, _tested_once, _shaped, _apart, _repeatable, _scored
         _check(f"task '{name}'", clauses, task, splits, folder / "second")
+
+
+def check_perturbation(name: str) -> None:
+    """Check a perturbation: one of the input on random clips, one of the network on a network with every memory.
+
+    Raises:
+        ContractViolation: the first clause that the perturbation breaks.
+
+    Example:
+        >>> check_perturbation("event_drop")
+    """
+    perturbation, who = PERTURBATIONS.build(name), f"perturbation '{name}'"
+    _check(who, (_documented, _ranged), perturbation)
+    if isinstance(perturbation, InputPerturbation):
+        _check(who, (_neutral_on_clips, _counted, _apart_from_others), perturbation)
+        return
+    for memory in MEMORIES:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            network = Network((2, 6, 5), 3, Backbone(width=3, blocks=(1,)), memory).eval()
+        clauses = _neutral_on_networks, _careful_with_networks
+        _check(f"{who} on a network with '{memory}'", clauses, perturbation, network)
 
 
 def _check(who: str, clauses: tuple[Callable[..., Findings], ...], *subject: Any) -> None:
@@ -535,3 +566,87 @@ def _scored(task: Task, splits: Splits, folder: Path) -> Findings:  # noqa: ARG0
     metrics = task.metrics(task.predict(combined.detach()), y)
     if task.score_name not in metrics or not math.isfinite(metrics[task.score_name].value):
         yield f"metrics {sorted(metrics)}; the score is '{task.score_name}'"
+
+
+# Perturbations
+
+
+def _levels(perturbation: Perturbation) -> list[float]:
+    """Some levels of its range, the neutral one first."""
+    some = (0.1, 0.5, 1.0, 2.0)
+    able = [level for level in some if perturbation.lowest <= level <= perturbation.highest]
+    return [perturbation.neutral, *able]
+
+
+def _ranged(perturbation: Perturbation) -> Findings:
+    """The meaning of the level is stated with a [unit], the neutral one is in its range, others are refused."""
+    if not re.search(r"\[.+\]$", perturbation.meaning):
+        yield f"the meaning '{perturbation.meaning}'"
+    perturbation.check(perturbation.neutral)
+    if perturbation.distance(perturbation.neutral) != 0:
+        yield f"the neutral level {perturbation.neutral:g} has a distance from itself"
+    for level in (perturbation.lowest - 1, perturbation.highest + 1, math.nan):
+        with contextlib.suppress(IPNetError):
+            perturbation.check(level)
+            yield f"the level {level:g} was taken"
+
+
+def _clips() -> Tensor:
+    """Counts of events [T, B, C, H, W], with halves."""
+    return (8 * _random(7, 3, 2, 6, 5)).floor() / 2
+
+
+def _neutral_on_clips(perturbation: InputPerturbation) -> Findings:
+    """The neutral level changes nothing, bit for bit."""
+    if not torch.equal(perturb_clips(_clips(), range(3), perturbation, perturbation.neutral, 0), _clips()):
+        yield "a clip differs"
+
+
+def _counted(perturbation: InputPerturbation) -> Findings:
+    """Clips keep shape and dtype, counts stay finite and are not negative, the caller's tensors are untouched."""
+    for level in _levels(perturbation):
+        for x in (_clips(), _clips()[:1], _clips().double()):
+            kept = x.clone()
+            y = perturb_clips(x, range(3), perturbation, level, 0)
+            if y.shape != x.shape or y.dtype != x.dtype:
+                yield f"at {level:g}, {x.dtype} {tuple(x.shape)} gave {y.dtype} {tuple(y.shape)}"
+            elif not y.isfinite().all() or y.min() < 0:
+                yield f"at {level:g}, a count of {y.min():g} or one that is not finite"
+            if not torch.equal(x, kept):
+                yield f"at {level:g}, the clips were written to"
+
+
+def _apart_from_others(perturbation: InputPerturbation) -> Findings:
+    """Pure: what happens to a clip is a function of level, seed and number, in whatever batch it comes."""
+    for level in _levels(perturbation):
+        together = perturb_clips(_clips(), range(3), perturbation, level, 5)
+        alone = perturb_clips(_clips()[:, [1]], [1], PERTURBATIONS.build(perturbation.name()), level, 5)  # type: ignore[arg-type]
+        if not torch.equal(together[:, [1]], alone):
+            yield f"at {level:g}, a clip differs when it is alone"
+
+
+def _answers(network: torch.nn.Module) -> Tensor:
+    with torch.no_grad():
+        outputs: Tensor = network(_clips())[0]
+    return outputs
+
+
+def _neutral_on_networks(perturbation: NetworkPerturbation, network: Network) -> Findings:
+    """The neutral level changes no answer, bit for bit."""
+    if not torch.equal(_answers(perturbation.perturb(network, perturbation.neutral, 0)), _answers(network)):
+        yield "an answer differs"
+
+
+def _careful_with_networks(perturbation: NetworkPerturbation, network: Network) -> Findings:
+    """The network given is untouched; its copy answers in the same shape, the same for the same seed."""
+    before, weights = _answers(network), {name: value.clone() for name, value in network.state_dict().items()}
+    for level in [] if perturbation.inapplicable(network) else _levels(perturbation):
+        first, second = (_answers(perturbation.perturb(network, level, 5)) for _ in range(2))
+        if first.shape != before.shape or not first.isfinite().all():
+            yield f"at {level:g}, {tuple(before.shape)} became {tuple(first.shape)}, or is not finite"
+        if not torch.equal(first, second):
+            yield f"at {level:g}, one seed gave two different answers"
+        if not torch.equal(_answers(network), before) or any(
+            not torch.equal(value, weights[name]) for name, value in network.state_dict().items()
+        ):
+            yield f"at {level:g}, the network was changed"

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from ipnet.config import Run
 from ipnet.network import build_network
+from ipnet.perturbation import build_noise
 from ipnet.tasks import Progress, build_task
 from ipnet.train import check_writable, checkpoint_of, finished
 
@@ -23,6 +24,7 @@ def check_runs(runs: list[Run], folder: Path, progress: Progress | None = None) 
         IPNetError: any contender, option, datum or folder that would stop the study later.
     """
     check_writable(folder)
+    build_noise(runs[0].training.noise)
     task = build_task(runs[0].task, runs[0].data)
     placed = [(run, folder / run.study / run.name) for run in runs]
     for run, _ in placed:

@@ -28,7 +28,7 @@ from ipnet.network import build_network
 from ipnet.ops import count_macs, count_parameters, count_state_bytes, frame_latency
 from ipnet.results import RESULT_FILE, Result, read_result, write_result
 from ipnet.tasks import Items, Task, build_task
-from ipnet.trainee import Shuffled, Trainee, loader
+from ipnet.trainee import Shuffled, Trainee, isolated, loader
 
 Report = Callable[[float, str], None]
 WEIGHTS_FILE, TRACE_FILE, _LAST = "model.safetensors", "trace.npz", "last.ckpt"
@@ -107,7 +107,7 @@ def checkpoint_of(run: Run, folder: Path, fingerprint: str) -> str | None:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     """Keep other processes out of a run's folder; the lock goes with the process, however it ends."""
     check_writable(folder)
     with (folder / ".lock").open("w") as lock:
@@ -138,7 +138,7 @@ def execute(run: Run, folder: Path, report: Report = lambda _fraction, _note: No
     Raises:
         IPNetError: the configuration or the data break a rule, training diverged, or the folder cannot be used.
     """
-    with _alone(folder):
+    with alone(folder):
         task = build_task(run.task, run.data)
         fingerprint = task.facts()["fingerprint"]
         done = finished(run, folder, fingerprint)
@@ -147,18 +147,14 @@ def execute(run: Run, folder: Path, report: Report = lambda _fraction, _note: No
 
 def _train(run: Run, task: Task, folder: Path, checkpoint: str | None, report: Report) -> Result:
     network = build_network(run, task.shape[1:], len(task.outputs))
-    trainee, threads = Trainee(network, task, run), torch.get_num_threads()
-    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
-        torch.set_num_threads(run.training.threads)
-        try:
-            trainer = _fit(trainee, folder, checkpoint, report)
-            seconds = trainee.seconds + time.perf_counter() - trainee.started
-            network.load_state_dict(trainee.best["weights"])
-            items = task.items("test")
-            trainer.test(trainee, loader(items, run.training.batch_size), verbose=False)
-            latency = frame_latency(network, task.items("validation").batch([0])[0])
-        finally:
-            torch.set_num_threads(threads)
+    trainee = Trainee(network, task, run)
+    with isolated(run.training.threads), warnings.catch_warnings():
+        trainer = _fit(trainee, folder, checkpoint, report)
+        seconds = trainee.seconds + time.perf_counter() - trainee.started
+        network.load_state_dict(trainee.best["weights"])
+        items = task.items("test")
+        trainer.test(trainee, loader(items, run.training.batch_size), verbose=False)
+        latency = frame_latency(network, task.items("validation").batch([0])[0])
     timing = {
         "train_seconds": round(seconds, 1),
         "latency_per_frame_s": latency,
@@ -213,6 +209,12 @@ def _fit(trainee: Trainee, folder: Path, checkpoint: str | None, report: Report)
     return trainer
 
 
+def software_versions() -> dict[str, str]:
+    """What computes."""
+    names = "mtj-ipnet", "torch", "lightning", "numpy"
+    return {name: version(name) for name in names} | {"python": platform.python_version()}
+
+
 def _result(trainee: Trainee, items: Items, timing: dict[str, Any]) -> Result:
     run, task, network = trainee.run, trainee.task, trainee.network
     output, y, numbers = trainee.collect()
@@ -222,8 +224,7 @@ def _result(trainee: Trainee, items: Items, timing: dict[str, Any]) -> Result:
         run=run.name,
         config=run.model_dump(mode="json"),
         data=task.facts(),
-        versions={name: version(name) for name in ("mtj-ipnet", "torch", "lightning", "numpy")}
-        | {"python": platform.python_version()},
+        versions=software_versions(),
         model={
             "memory": run.memory_name,
             "positions": list(network.memories),

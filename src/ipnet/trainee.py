@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import lightning
@@ -16,23 +17,32 @@ from ipnet.config import Run, Training
 from ipnet.errors import IPNetError
 from ipnet.network import Network
 from ipnet.neuron import Neuron
+from ipnet.perturbation import add_noise, build_noise
+from ipnet.seeds import make_seed
 from ipnet.tasks import Items, Task
 
-_EVALUATION = 2**31  # the "epoch" whose random numbers are used to evaluate
+EVALUATION = 2**31  # the "epoch" whose random numbers are used to evaluate
 _NETWORK, _NEURON = 1, 2  # streams of their own: a seed sequence takes trailing zeros for nothing
 
 
-def _seed(*parts: int) -> int:
-    """One seed from several numbers, the same on every machine."""
-    return int(np.random.SeedSequence(parts).generate_state(1)[0])
-
-
-def _reseed(network: torch.nn.Module, *parts: int) -> None:
+def reseed(network: torch.nn.Module, *parts: int) -> None:
     """Restart all random draws of a network, so that an epoch does not depend on how often it was resumed."""
-    torch.manual_seed(_seed(*parts, 0, _NETWORK))
+    torch.manual_seed(make_seed(*parts, 0, _NETWORK))
     for i, module in enumerate(network.modules()):
         if isinstance(module, Neuron):
-            module.generator.manual_seed(_seed(*parts, i, _NEURON))
+            module.generator.manual_seed(make_seed(*parts, i, _NEURON))
+
+
+@contextmanager
+def isolated(threads: int) -> Iterator[None]:
+    """Compute with this many threads; they and the global random state are as before when it is over."""
+    before = torch.get_num_threads()
+    with torch.random.fork_rng(devices=[]):
+        torch.set_num_threads(threads)
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before)
 
 
 class _Numbers(Dataset[Any]):
@@ -65,7 +75,7 @@ class Shuffled(Sampler[int]):
         return self.count
 
     def __iter__(self) -> Iterator[int]:
-        order = np.random.default_rng(_seed(self.seed, self.epoch)).permutation(self.count)
+        order = np.random.default_rng(make_seed(self.seed, self.epoch)).permutation(self.count)
         return iter(order.tolist())
 
 
@@ -106,6 +116,7 @@ class Trainee(lightning.LightningModule):
     def __init__(self, network: Network, task: Task, run: Run) -> None:
         super().__init__()
         self.network, self.task, self.run = network, task, run
+        self.noise = build_noise(run.training.noise)
         self.train_losses: list[Tensor] = []
         self.outputs: list[tuple[Tensor, Tensor, Tensor]] = []
         self.history: list[dict[str, float]] = []
@@ -115,14 +126,15 @@ class Trainee(lightning.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """Restart all random draws: an epoch does not depend on the ones before it."""
-        _reseed(self.network, self.run.seed, self.current_epoch)
+        reseed(self.network, self.run.seed, self.current_epoch)
         self.train_losses.clear()
 
     def training_step(self, batch: tuple[Tensor, Tensor, Tensor], number: int) -> Tensor:
-        """The loss of one batch of jittered clips."""
+        """The loss of one batch of clips, moved as the world moves and then disturbed as a camera does."""
         x, y, _ = batch
-        generator = torch.Generator().manual_seed(_seed(self.run.seed, self.current_epoch, number))
-        outputs, _ = self.network(jitter_clips(x, self.run.training, generator))
+        generator = torch.Generator().manual_seed(make_seed(self.run.seed, self.current_epoch, number))
+        moved = jitter_clips(x, self.run.training, generator)
+        outputs, _ = self.network(add_noise(moved, self.noise, generator))
         loss = self.task.loss(self.task.combine(outputs), y)
         self.train_losses.append(loss.detach())
         return loss
@@ -143,7 +155,7 @@ class Trainee(lightning.LightningModule):
     def on_validation_epoch_start(self) -> None:
         """Every evaluation uses the same random draws."""
         self.outputs.clear()
-        _reseed(self.network, self.run.seed, _EVALUATION)
+        reseed(self.network, self.run.seed, EVALUATION)
 
     on_test_epoch_start = on_validation_epoch_start
 

@@ -4,7 +4,9 @@ Drop a file with one `Device` here and it is found, listed and tested; drop a TO
 """
 
 import abc
+import copy
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -132,6 +134,28 @@ def load_device(
     device = entry(make_card(file, entry.Parameters, entry.Clock).with_clock(**clock))
     check_spread(device)
     return device if variation is None else Varied(device, variation, variation_seed)
+
+
+def spread_device(device: Device, factor: float, seed: int) -> Device:
+    """A population of junctions that differ by `factor` times the spread of the device's card.
+
+    Args:
+        device: of a card with a ``[variation]``; left untouched. Of a population, its nominal junction counts.
+        factor: of every standard deviation and of the shares of stuck junctions, >= 0.
+        seed: which of the junctions stands where.
+
+    Raises:
+        IPNetError: the card has no spread, or the shares of stuck junctions exceed 1; when it is run, a junction
+            that leaves the valid range.
+    """
+    from ipnet.device._variation import Varied, check_spread
+
+    nominal = copy.deepcopy(device.nominal if isinstance(device, Varied) else device)
+    nominal.card = replace(nominal.card, variation={k: factor * v for k, v in nominal.card.variation.items()})
+    check_spread(nominal)
+    population = Varied(nominal, "card", seed)
+    population.layer = device.layer
+    return population
 
 
 def card_names() -> list[str]:
