@@ -1,17 +1,16 @@
 """The command line. Everything heavy is imported inside the command that needs it."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ipnet import __version__
 from ipnet.cli_devices import devices
 from ipnet.cli_recording import recording
-from ipnet.console import Json, print_json, show
+from ipnet.cli_robustness import robustness
+from ipnet.console import Bars, Json, Set, bars, print_json, resumable, show
 from ipnet.errors import IPNetError
 
 if TYPE_CHECKING:
@@ -21,12 +20,9 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(devices, name="devices", help="Device cards: measure, fit, check, compare, export.")
 app.command()(recording)
+app.command()(robustness)
 
 Runs = Annotated[Path, typer.Option("--output", "-o", help="Folder that holds the studies.")]
-Set = Annotated[
-    list[str] | None,
-    typer.Option("--set", help="Change a value: key=value, such as training.epochs=3. Repeatable."),
-]
 
 
 def _print_version(wanted: bool) -> None:
@@ -45,71 +41,18 @@ def _main(
     """Working memory made of device physics: magnetic tunnel junctions as neurons for event cameras."""
 
 
-@contextmanager
-def _bars(title: str, *, quiet: bool) -> Iterator[Any]:
-    """Progress bars with the time left on standard error, so that standard output stays clean."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
-    console = Console(stderr=True)
-    quiet = quiet or not console.is_terminal
-    with Progress(*columns, console=console, disable=quiet, refresh_per_second=2) as progress:
-        yield _Bars(progress, title)
-
-
-class _Bars:
-    """One bar for the whole, one for the run in hand."""
-
-    def __init__(self, progress: Any, title: str) -> None:
-        self.progress = progress
-        self.whole = progress.add_task(title, total=1.0, note="")
-        self.part: Any = None
-
-    def data(self, done: int, total: int) -> None:
-        """Preparation of the data."""
-        if self.part is None:
-            self.part = self.progress.add_task("preparing the data", total=total, note="")
-        self.progress.update(self.part, total=total, completed=done, note=f"{done} of {total} clips")
-
-    def run(self, run: "Run", number: int, count: int) -> Any:
-        """Start the bar of a run; returns what its training reports to."""
-        if self.part is not None:
-            self.progress.remove_task(self.part)
-        self.part = self.progress.add_task(run.name, total=1.0, note="")
-
-        def report(fraction: float, note: str) -> None:
-            self.progress.update(self.part, completed=fraction, note=note)
-            self.progress.update(
-                self.whole, completed=(number + fraction) / count, note=f"run {number + 1} of {count}"
-            )
-
-        return report
-
-
-def _execute(runs: "list[tuple[Run, Path]]", bars: _Bars) -> "list[Result]":
+def _execute(runs: "list[tuple[Run, Path]]", progress: Bars) -> "list[Result]":
     from ipnet.train import execute
 
-    try:
-        return [execute(run, place, bars.run(run, i, len(runs))) for i, (run, place) in enumerate(runs)]
-    except KeyboardInterrupt:
-        typer.echo("interrupted; the same command goes on where it stopped.", err=True)
-        raise typer.Exit(130) from None
+    with resumable():
+        return [execute(run, place, progress.run(run.name, i, len(runs))) for i, (run, place) in enumerate(runs)]
 
 
 def _run(runs: "list[Run]", output: Path, *, as_json: bool) -> "list[Result]":
     from ipnet.study import check_runs
 
-    with _bars(runs[0].study, quiet=as_json) as bars:
-        return _execute(check_runs(runs, output, bars.data), bars)
+    with bars(runs[0].study, quiet=as_json) as progress:
+        return _execute(check_runs(runs, output, progress.data), progress)
 
 
 def _run_study(source: str, settings: list[str] | None, output: Path, *, as_json: bool) -> "list[Result]":

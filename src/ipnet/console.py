@@ -1,11 +1,17 @@
 """What the commands share: how they print for people and for machines."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a table for people.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change a value: key=value, such as training.epochs=3. Repeatable."),
+]
 
 
 def print_json(value: Any) -> None:
@@ -20,3 +26,63 @@ def show(*parts: Any) -> None:
     console = Console()
     for part in parts:
         console.print(part)
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """What a user interrupts here goes on with the same command; say so and leave with code 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("interrupted; the same command goes on where it stopped.", err=True)
+        raise typer.Exit(130) from None
+
+
+@contextmanager
+def bars(title: str, *, quiet: bool) -> Iterator[Any]:
+    """Progress bars with the time left on standard error, so that standard output stays clean."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    console = Console(stderr=True)
+    quiet = quiet or not console.is_terminal
+    with Progress(*columns, console=console, disable=quiet, refresh_per_second=2) as progress:
+        yield Bars(progress, title)
+
+
+class Bars:
+    """One bar for the whole, one for the run in hand."""
+
+    def __init__(self, progress: Any, title: str) -> None:
+        self.progress = progress
+        self.whole = progress.add_task(title, total=1.0, note="")
+        self.part: Any = None
+
+    def data(self, done: int, total: int) -> None:
+        """Preparation of the data."""
+        if self.part is None:
+            self.part = self.progress.add_task("preparing the data", total=total, note="")
+        self.progress.update(self.part, total=total, completed=done, note=f"{done} of {total} clips")
+
+    def run(self, name: str, number: int, count: int) -> Any:
+        """Start the bar of a run; returns what it reports to."""
+        if self.part is not None:
+            self.progress.remove_task(self.part)
+        self.part = self.progress.add_task(name, total=1.0, note="")
+
+        def report(fraction: float, note: str) -> None:
+            self.progress.update(self.part, completed=fraction, note=note)
+            self.progress.update(
+                self.whole, completed=(number + fraction) / count, note=f"run {number + 1} of {count}"
+            )
+
+        return report

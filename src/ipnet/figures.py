@@ -99,7 +99,8 @@ def colours(contenders: Sequence[str]) -> dict[str, str]:
     return found | {name: _OTHERS[i % len(_OTHERS)] for i, name in enumerate(cool)} | {"none": "#6b7280"}
 
 
-def _markers(contenders: Sequence[str]) -> dict[str, str]:
+def markers(contenders: Sequence[str]) -> dict[str, str]:
+    """A marker per contender, so that they are told apart without colours as well."""
     return {name: _MARKERS[i % len(_MARKERS)] for i, name in enumerate(sorted(contenders))}
 
 
@@ -117,7 +118,7 @@ def accuracy_figure(comparison: Comparison) -> str:
     with mpl.rc_context(STYLE):
         figure = Figure((6.4, 1.25 + 0.36 * len(ranking)), layout="constrained")
         axes, lowest = figure.add_subplot(), 100.0
-        colour, marker = colours(list(comparison.standings)), _markers(list(comparison.standings))
+        colour, marker = colours(list(comparison.standings)), markers(list(comparison.standings))
         for row, standing in enumerate(reversed(ranking)):
             name, metric = standing.contender, standing.results[0].validation["score_name"]
             seeds = [100 * result.metrics[metric].value for result in standing.results]
@@ -154,7 +155,7 @@ def learning_figure(comparison: Comparison) -> str:
     with mpl.rc_context(STYLE):
         figure = Figure((6.4, 1.25 + 0.36 * max(len(comparison.standings), 4)), layout="constrained")
         axes = figure.add_subplot()
-        colour, marker = colours(list(comparison.standings)), _markers(list(comparison.standings))
+        colour, marker = colours(list(comparison.standings)), markers(list(comparison.standings))
         for standing in comparison.ranking:
             name, key = standing.contender, f"validation_{standing.results[0].validation['score_name']}"
             curves = [[100 * epoch[key] for epoch in result.history] for result in standing.results]

@@ -1,0 +1,289 @@
+"""Robustness: how the score of a finished run falls when its input or its hardware is disturbed.
+
+The levels are declared before anything is tested, in ``[robustness]`` of a study. Each of them is evaluated once
+per run and every outcome is written down and reported; none is chosen by what was found. So the test split takes
+part in no selection, although it is seen once more for every level than in the run itself. Whoever wants to look
+around first does so on the validation split, the default.
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from ipnet.cache import content_hash, write_atomically
+from ipnet.config import Run
+from ipnet.data import Split
+from ipnet.errors import IPNetError, invalid_config
+from ipnet.network import Network, build_network
+from ipnet.perturbation import (
+    PERTURBATIONS,
+    InputPerturbation,
+    NetworkPerturbation,
+    Perturbation,
+    perturb_clips,
+)
+from ipnet.results import RESULT_FILE, Metric, Result, read_result
+from ipnet.tasks import Items, Task, build_task
+from ipnet.train import WEIGHTS_FILE, Report, alone, software_versions
+from ipnet.trainee import EVALUATION, isolated, loader, reseed
+
+Plan = list[tuple[Perturbation, float]]
+Change = Callable[[Tensor, Sequence[int]], Tensor]  # clips [T, B, C, H, W] and their numbers to other clips
+
+
+class Answers(BaseModel):
+    """What a network answered to every item of a split.
+
+    Args:
+        metrics: of the answers, each with n and interval.
+        predicted: by item.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    metrics: dict[str, Metric]
+    predicted: list[Any]
+
+
+class Row(Answers):
+    """The answers under one perturbation.
+
+    Args:
+        perturbation: its name.
+        level: how strong it was.
+        seed: of its random draws.
+    """
+
+    perturbation: str
+    level: float
+    seed: int
+
+
+class Robustness(BaseModel):
+    """One run under perturbations: the content of ``robustness-<split>.json`` in its folder.
+
+    Args:
+        schema_version: of this layout.
+        source: hash of configuration, data and weights; rows of another source are never mixed with these.
+        run: name of the run within its study.
+        study: name of the study.
+        contender: as the study names it.
+        seed: of the run.
+        data: name, whether real or simulated, description, fingerprint, items per split.
+        versions: of the software that evaluated.
+        split: on which it was evaluated.
+        score_name: the metric that counts.
+        items: names.
+        truth: targets, by item.
+        undisturbed: the answers without any perturbation.
+        inapplicable: perturbations that cannot disturb this network, and why.
+        rows: one per perturbation, level and seed.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    schema_version: int = 1
+    source: str
+    run: str
+    study: str
+    contender: str
+    seed: int
+    data: dict[str, Any]
+    versions: dict[str, str]
+    split: Split
+    score_name: str
+    items: list[str]
+    truth: list[Any]
+    undisturbed: Answers
+    inapplicable: dict[str, str]
+    rows: list[Row]
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """A finished run, loaded."""
+
+    run: Run
+    result: Result
+    source: str
+    task: Task
+    items: Items
+    network: Network
+
+    def answers(self, network: nn.Module, change: Change = lambda x, _numbers: x) -> tuple[Tensor, Tensor]:
+        """Predictions and targets [N] of the whole split, in the batches and with the draws of the run's test."""
+        predicted, truth = [], []
+        network.eval()
+        with isolated(self.run.training.threads), torch.no_grad():
+            reseed(network, self.run.seed, EVALUATION)
+            for x, y, numbers in loader(self.items, self.run.training.batch_size):
+                outputs, _ = network(change(x, numbers.tolist()))
+                predicted.append(self.task.predict(self.task.combine(outputs)))
+                truth.append(y)
+        return torch.cat(predicted), torch.cat(truth)
+
+
+def declare(levels: Mapping[str, Sequence[float]]) -> Plan:
+    """The perturbations and levels to test, neutral levels left out: those are the undisturbed run.
+
+    Raises:
+        IPNetError: nothing to test, an unknown name, or a level outside its range.
+    """
+    plan: Plan = []
+    for name, values in levels.items():
+        perturbation = PERTURBATIONS.build(name)
+        for level in values:
+            perturbation.check(level)
+        disturbing = sorted({float(level) for level in values} - {perturbation.neutral})
+        if not disturbing:
+            raise IPNetError(
+                f"robustness: '{name}' needs at least one level besides the neutral {perturbation.neutral:g}; got "
+                f"{list(values)}: add one."
+            )
+        plan += [(perturbation, level) for level in disturbing]
+    if not plan:
+        raise IPNetError("robustness needs perturbations; got none: add a line such as event_drop = [0.1, 0.5].")
+    return plan
+
+
+def robustness(
+    folder: Path,
+    levels: Mapping[str, Sequence[float]],
+    *,
+    split: Split = "validation",
+    seeds: Sequence[int] | None = None,
+    report: Report = lambda _fraction, _note: None,
+) -> Robustness:
+    """Evaluate a finished run under perturbations; what was evaluated before is kept and not evaluated again.
+
+    Args:
+        folder: of the run, with ``result.json`` and ``model.safetensors``; receives ``robustness-<split>.json``,
+            written whole after every level.
+        levels: by name of the perturbation.
+        split: ``"validation"`` to look around; ``"test"`` with levels that were declared before.
+        seeds: of the random draws; the run's own by default, so that contenders of a seed meet the same.
+        report: told the fraction done and a note, often.
+
+    Returns:
+        All rows of the run, also of earlier calls.
+
+    Raises:
+        IPNetError: unknown perturbations or levels; a run that is not finished, or whose weights or data are not
+            those of its result.
+    """
+    plan = declare(levels)
+    with alone(folder):
+        subject = _load(folder, split)
+        path = folder / f"robustness-{split}.json"
+        found = _stored(path, subject) or _started(subject, split)
+        done = {(row.perturbation, row.level, row.seed) for row in found.rows}
+        draws = [subject.run.seed] if seeds is None else seeds
+        for i, (perturbation, level) in enumerate(plan):
+            name = perturbation.name()
+            report(i / len(plan), f"{name} {level:g}")
+            if isinstance(perturbation, NetworkPerturbation) and (
+                reason := perturbation.inapplicable(subject.network)
+            ):
+                found.inapplicable[name] = reason
+                continue
+            for seed in draws:
+                if (name, level, seed) not in done:
+                    answers = _disturbed(subject, perturbation, level, seed)
+                    found.rows.append(Row(perturbation=name, level=level, seed=seed, **answers.model_dump()))
+            _write(path, found)
+        _write(path, found)
+        report(1.0, "")
+        return found
+
+
+def _load(folder: Path, split: Split) -> _Subject:
+    result = read_result(folder / RESULT_FILE)
+    try:
+        run = Run.model_validate(result.config)
+    except ValidationError as error:
+        raise invalid_config(error, Run, f"the configuration in '{folder}'") from error
+    task = build_task(run.task, run.data)
+    if task.facts()["fingerprint"] != result.data["fingerprint"]:
+        raise IPNetError(
+            f"'{folder}' must be tested on the data that it was trained on; they are other data now: restore them "
+            "or run the study again."
+        )
+    network = build_network(run, task.shape[1:], len(task.outputs))
+    path = folder / WEIGHTS_FILE
+    try:
+        network.load_state_dict(load_file(path))
+        weights = hashlib.sha256(path.read_bytes()).hexdigest()
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise IPNetError(
+            f"the weights '{path}' must be there and fit the run's configuration ({type(error).__name__}): run "
+            "the study again in another folder."
+        ) from error
+    source = content_hash(result.config, result.data["fingerprint"], weights)
+    return _Subject(run, result, source, task, task.items(split), network)
+
+
+def _stored(path: Path, subject: _Subject) -> Robustness | None:
+    """What was evaluated before, if it was of these very weights."""
+    if not path.exists():
+        return None
+    found = read_robustness(path)
+    return found if found.source == subject.source else None
+
+
+def _started(subject: _Subject, split: Split) -> Robustness:
+    predicted, y = subject.answers(subject.network)
+    return Robustness(
+        source=subject.source,
+        run=subject.run.name,
+        study=subject.run.study,
+        contender=subject.run.contender,
+        seed=subject.run.seed,
+        data=subject.result.data,
+        versions=software_versions(),
+        split=split,
+        score_name=subject.task.score_name,
+        items=list(subject.items.names),
+        truth=y.tolist(),
+        undisturbed=Answers(metrics=subject.task.metrics(predicted, y), predicted=predicted.tolist()),
+        inapplicable={},
+        rows=[],
+    )
+
+
+def _disturbed(subject: _Subject, perturbation: Perturbation, level: float, seed: int) -> Answers:
+    if isinstance(perturbation, InputPerturbation):
+        change = partial(perturb_clips, perturbation=perturbation, level=level, seed=seed)
+        predicted, y = subject.answers(subject.network, change)
+    elif isinstance(perturbation, NetworkPerturbation):
+        predicted, y = subject.answers(perturbation.perturb(subject.network, level, seed))
+    else:
+        raise IPNetError(f"'{perturbation.name()}' must disturb the input or the network: inherit accordingly.")
+    return Answers(metrics=subject.task.metrics(predicted, y), predicted=predicted.tolist())
+
+
+def _write(path: Path, found: Robustness) -> None:
+    text = found.model_dump_json() + "\n"
+    write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
+
+
+def read_robustness(path: Path) -> Robustness:
+    """Read the file that `robustness` writes.
+
+    Raises:
+        IPNetError: missing, damaged, or of another layout.
+    """
+    try:
+        return Robustness.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise IPNetError(f"'{path}' cannot be read ({error.strerror}); run `ipnet robustness` first.") from error
+    except ValidationError as error:
+        raise invalid_config(error, Robustness, f"'{path}' is damaged (remove it)") from error
