@@ -9,7 +9,9 @@ from ipnet.config import Run, Study, read_config, shipped_configs
 from ipnet.data import DATA
 from ipnet.errors import IPNetError
 from ipnet.network import build_network
+from ipnet.perturbation import build_noise
 from ipnet.registry import Registry
+from ipnet.robustness import declare
 from ipnet.tasks import TASKS
 
 CONFIG = """
@@ -50,6 +52,8 @@ def test_shipped_configuration(name: str) -> None:
     assert study.title
     assert _known_options(TASKS, study.task)
     assert _known_options(DATA, study.data)
+    build_noise(study.training.noise)
+    assert not study.robustness or declare(study.robustness)
     for run in study.runs()[: len(study.contenders)]:
         build_network(run, (2, 32, 32), 3)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ipnet.config import Run
-from ipnet.contracts import check_data, check_device, check_memory, check_task
+from ipnet.contracts import check_data, check_device, check_memory, check_perturbation, check_task
 from ipnet.device import load_device
 from ipnet.report import write_report
 from ipnet.train import execute
@@ -58,6 +58,7 @@ def test_there_is_one_recipe_for_every_extension_point() -> None:
         "device",
         "device/cards",
         "memory",
+        "perturbation",
         "tasks",
     ]
 
@@ -84,6 +85,10 @@ def test_data(dropped, tmp_path: Path) -> None:
 
 def test_task(dropped, tmp_path: Path) -> None:
     check_task(dropped("tasks"), tmp_path / "task")
+
+
+def test_perturbation(dropped) -> None:
+    check_perturbation(dropped("perturbation"))
 
 
 def test_memory_and_data_train_together(dropped, tiny_run, tmp_path: Path) -> None:

@@ -78,13 +78,13 @@ def test_the_command_tells_people_and_machines_the_same(ipnet, finished: tuple[P
     assert code == 0
     found = {run["contender"]: run for run in json.loads(out)}
     assert [len(found[name]["rows"]) for name in ("none", "intrinsic")] == [4, 5]
-    assert "is no activation" in found["none"]["inapplicable"]["stuck_devices"]
+    assert "is no activation" in found["none"]["untested"]["stuck_devices 0.3"]
     assert (runs / "robustness-validation.png").stat().st_size > 10_000
     code, out, _ = ipnet("robustness", runs, "--config", study)
     assert code == 0
     assert "real data, validation split" in out
-    assert "stuck_devices was left out: 'none' is no activation" in out
-    for text in ("event_drop", "speed", "20 x 1"):
+    assert "stuck_devices 0.3: stuck_devices cannot disturb this network: 'none' is no activation" in out
+    for text in ("event_drop", "speed", "20 items", "accuracy [%]"):
         assert text in out
 
 
@@ -140,7 +140,7 @@ def _robustness(seed: int, clean: int, **rows: dict[float, int]) -> Robustness:
         items=[str(i) for i in range(100)],
         truth=[0] * 100,
         undisturbed=Answers(**answers(clean)),
-        inapplicable={},
+        untested={},
         rows=[
             Row(perturbation=name, level=level, seed=seed, **answers(right))
             for name, levels in rows.items()
@@ -152,19 +152,19 @@ def _robustness(seed: int, clean: int, **rows: dict[float, int]) -> Robustness:
 def test_slopes_are_least_squares_through_the_undisturbed_score() -> None:
     one = _robustness(0, 90, event_drop={0.1: 80, 0.2: 60}, speed={0.5: 70, 2.0: 50})
     drop, speed = curves([one])
-    assert [(p.level, p.value) for p in drop.points] == [(0.0, 0.9), (0.1, 0.8), (0.2, 0.6)]
-    assert drop.slope[0] == pytest.approx((0.1 * 0.1 + 0.2 * 0.3) / (0.1**2 + 0.2**2))
+    assert [(p.level, p.value) for p in drop.points] == [(0.0, 90), (0.1, 80), (0.2, 60)]
+    assert drop.slope[0] == pytest.approx((0.1 * 10 + 0.2 * 30) / (0.1**2 + 0.2**2))
     assert math.isnan(drop.slope[1])
-    assert drop.points[1].low == pytest.approx(wilson(80, 100).low)
-    assert speed.slope[0] == pytest.approx((0.2 + 0.4) / 2)
+    assert drop.points[1].low == pytest.approx(100 * wilson(80, 100).low)
+    assert speed.slope[0] == pytest.approx((20 + 40) / 2)
     two = _robustness(1, 88, event_drop={0.1: 80, 0.2: 66, 0.5: 10})
     (drop, _) = curves([one, two])
-    slopes = 1.4, (0.1 * 0.08 + 0.2 * 0.22) / 0.05
+    slopes = 140, (0.1 * 8 + 0.2 * 22) / 0.05
     mean = sum(slopes) / 2
     assert drop.slope[0] == pytest.approx(mean)
     assert drop.slope[1] == pytest.approx(mean - 12.706 * abs(slopes[0] - slopes[1]) / 2, rel=1e-3)
     assert [p.level for p in drop.points] == [0.0, 0.1, 0.2]
-    assert (drop.points[1].value, drop.points[1].low) == (pytest.approx(0.8), pytest.approx(0.8))
+    assert (drop.points[1].value, drop.points[1].low) == (pytest.approx(80), pytest.approx(80))
     assert (drop.seeds, drop.n) == (2, 100)
 
 

@@ -75,35 +75,49 @@ def _print(found: "list[Robustness]", pictures: list[Path]) -> None:
 
     for study in sorted({run.study for run in found}):
         runs = [run for run in found if run.study == study]
-        show(_table(curves(runs), _title(runs[0])))
-        for name, reason in sorted({pair for run in runs for pair in run.inapplicable.items()}):
-            typer.echo(f"{name} was left out: {reason}.")
+        if drawn := curves(runs):
+            show(_table(drawn, _title(runs[0])))
+        for reason, names in _untested(runs).items():
+            typer.echo(f"{', '.join(names)}: {reason}")
     for picture in pictures:
         typer.echo(f"figure: {picture}")
 
 
+def _untested(runs: "list[Robustness]") -> dict[str, list[str]]:
+    """What could not be tested, by the reason."""
+    reasons: dict[str, list[str]] = {}
+    for run in runs:
+        for name, reason in run.untested.items():
+            names = reasons.setdefault(reason, [])
+            if name not in names:
+                names.append(name)
+    return reasons
+
+
 def _table(curves: "list[Curve]", title: str) -> "Table":
     from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(
         title=title,
-        caption="95 % intervals over seeds, or over clips for one seed; loss: score lost per unit of level,\n"
-        "least squares through the undisturbed score; per octave for speed",
+        caption=f"{curves[0].n} items; 95 % intervals over seeds, of the items for one seed\n"
+        "loss: per unit of level (octave of speed), least squares through the undisturbed score",
         box=box.SIMPLE_HEAD,
-        padding=0,
+        padding=(0, 1, 0, 0),
     )
-    for name in ("perturbation", "contender", "score at level", "n x seeds", "loss"):
-        table.add_column(name, overflow="fold")
+    table.add_column("perturbation")
+    table.add_column("contender", overflow="fold")
+    for name in ("level", curves[0].score_label, "loss"):
+        table.add_column(name, justify="right", no_wrap=True)
     for curve in curves:
-        seen = [f"{p.level:g}: {p.value:.3f} [{p.low:.3f}, {p.high:.3f}]" for p in curve.points]
         mean, low, high = curve.slope
-        spread = f" [{low:.3f}, {high:.3f}]" if curve.seeds > 1 else ""
+        spread = f"\n[{low:.1f}, {high:.1f}]" if curve.seeds > 1 else ""
         table.add_row(
             curve.perturbation,
-            curve.contender,
-            "\n".join(seen).replace("[", r"\["),
-            f"{curve.n} x {curve.seeds}",
-            f"{mean:.3f}{spread}".replace("[", r"\["),
+            f"{curve.contender}\n{curve.seeds} seed{'s' * (curve.seeds > 1)}",
+            "\n".join(f"{point.level:g}" for point in curve.points),
+            "\n".join(escape(f"{p.value:.1f} [{p.low:.1f}, {p.high:.1f}]") for p in curve.points),
+            escape(f"{mean:.1f}{spread}"),
         )
     return table

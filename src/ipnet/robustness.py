@@ -85,7 +85,7 @@ class Robustness(BaseModel):
         items: names.
         truth: targets, by item.
         undisturbed: the answers without any perturbation.
-        inapplicable: perturbations that cannot disturb this network, and why.
+        untested: perturbations and levels that cannot be tested on this network, and why.
         rows: one per perturbation, level and seed.
     """
 
@@ -104,7 +104,7 @@ class Robustness(BaseModel):
     items: list[str]
     truth: list[Any]
     undisturbed: Answers
-    inapplicable: dict[str, str]
+    untested: dict[str, str]
     rows: list[Row]
 
 
@@ -190,17 +190,16 @@ def robustness(
         for i, (perturbation, level) in enumerate(plan):
             name = perturbation.name()
             report(i / len(plan), f"{name} {level:g}")
-            if isinstance(perturbation, NetworkPerturbation) and (
-                reason := perturbation.inapplicable(subject.network)
-            ):
-                found.inapplicable[name] = reason
-                continue
             for seed in draws:
-                if (name, level, seed) not in done:
+                if (name, level, seed) in done:
+                    continue
+                try:
                     answers = _disturbed(subject, perturbation, level, seed)
-                    found.rows.append(Row(perturbation=name, level=level, seed=seed, **answers.model_dump()))
+                except IPNetError as error:  # this network knows no such fault, or its devices leave their range
+                    found.untested[f"{name} {level:g}"] = str(error)
+                    continue
+                found.rows.append(Row(perturbation=name, level=level, seed=seed, **answers.model_dump()))
             _write(path, found)
-        _write(path, found)
         report(1.0, "")
         return found
 
@@ -254,7 +253,7 @@ def _started(subject: _Subject, split: Split) -> Robustness:
         items=list(subject.items.names),
         truth=y.tolist(),
         undisturbed=Answers(metrics=subject.task.metrics(predicted, y), predicted=predicted.tolist()),
-        inapplicable={},
+        untested={},
         rows=[],
     )
 

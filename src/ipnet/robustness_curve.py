@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ipnet.perturbation import PERTURBATIONS
-from ipnet.results import Proportion, mean_interval
+from ipnet.results import Metric, Proportion, mean_interval
 from ipnet.robustness import Answers, Robustness
 
 
 @dataclass(frozen=True)
 class Point:
-    """A score with its 95 % interval: Student's t over the runs, the score's own for one run.
+    """A score with its 95 % interval: Student's t over the runs, the score's own for one run. Shares in per cent.
 
     Args:
         level: of the perturbation.
@@ -36,6 +36,7 @@ class Curve:
         points: by level, the neutral one among them.
         slope: loss of the score per unit of level (per octave of speed): mean and 95 % interval, Student's t over
             the runs; nan for the interval of one run.
+        score_label: what the score is, with its unit.
         seeds: how many runs.
         n: items of one run.
     """
@@ -45,6 +46,7 @@ class Curve:
     perturbation: str
     points: tuple[Point, ...]
     slope: tuple[float, float, float]
+    score_label: str
     seeds: int
     n: int
 
@@ -64,7 +66,9 @@ def _curve(runs: Sequence[Robustness], name: str) -> Curve:
     levels = sorted(shared | {entry.neutral})
     points = [_point([_at(run, name, level) for run in runs], first.score_name, level) for level in levels]
     slope = mean_interval([_slope(run, name, sorted(shared)) for run in runs])
-    return Curve(first.study, first.contender, name, tuple(points), slope, len(runs), len(first.items))
+    metric = first.undisturbed.metrics[first.score_name]
+    label = f"{first.score_name} [{'%' if isinstance(metric, Proportion) else metric.unit}]"
+    return Curve(first.study, first.contender, name, tuple(points), slope, label, len(runs), len(first.items))
 
 
 def _at(run: Robustness, name: str, level: float) -> list[Answers]:
@@ -78,23 +82,28 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
+def _scale(metric: Metric) -> float:
+    return 100.0 if isinstance(metric, Proportion) else 1.0
+
+
 def _score(answers: Sequence[Answers], metric: str) -> float:
-    return _mean([each.metrics[metric].value for each in answers])
+    return _mean([_scale(each.metrics[metric]) * each.metrics[metric].value for each in answers])
 
 
 def _point(runs: Sequence[Sequence[Answers]], metric: str, level: float) -> Point:
     value, low, high = mean_interval([_score(answers, metric) for answers in runs])
     own = [each.metrics[metric] for each in runs[0]]
+    scale = _scale(own[0])
     if len(runs) == 1:
-        low, high = _mean([each.low for each in own]), _mean([each.high for each in own])
+        low, high = scale * _mean([each.low for each in own]), scale * _mean([each.high for each in own])
     if isinstance(own[0], Proportion):
-        low, high = max(low, 0.0), min(high, 1.0)
+        low, high = max(low, 0.0), min(high, scale)
     return Point(level, value, low, high)
 
 
 def _slope(run: Robustness, name: str, levels: Sequence[float]) -> float:
     """Least squares through the undisturbed score: sum(d (a_0 - a)) / sum(d^2), d the distance of the level."""
-    clean = run.undisturbed.metrics[run.score_name].value
+    clean = _score([run.undisturbed], run.score_name)
     distances = [PERTURBATIONS[name].distance(level) for level in levels]
     losses = [clean - _score(_at(run, name, level), run.score_name) for level in levels]
     return sum(d * loss for d, loss in zip(distances, losses, strict=True)) / sum(d**2 for d in distances)

@@ -7,6 +7,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 
 from ipnet.figures import STYLE, colours, markers
 from ipnet.perturbation import PERTURBATIONS
@@ -35,7 +36,7 @@ def robustness_figure(curves: Sequence[Curve], title: str) -> Figure:
         for axes in panels[len(names) :]:
             axes.set_axis_off()
         for axes in panels[:: _COLUMNS if rows > 1 else columns]:
-            axes.set_ylabel("score")
+            axes.set_ylabel(curves[0].score_label)
         shown = {
             label: handle
             for axes in panels
@@ -55,6 +56,9 @@ def _panel(axes: Axes, curves: Sequence[Curve], contenders: Sequence[str]) -> No
         axes.plot(levels, [point.value for point in curve.points], color=colour[name], label=name, **style)
     entry = PERTURBATIONS[curves[0].perturbation]
     axes.axvline(entry.neutral, color="#8a94a3", lw=0.8, ls=(0, (4, 3)))
+    if entry.lowest > 0:  # a factor: twice is as far away as half
+        axes.set_xscale("log", base=2)
+        axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.set_title(curves[0].perturbation.replace("_", " "), fontsize=9, loc="left")
     axes.set_xlabel(entry.meaning.replace(" [1]", ""), fontsize=7.5)
     axes.grid(color="#e6e9ee", lw=0.8)
