@@ -11,7 +11,7 @@ from ipnet.config import Study, read_config
 from ipnet.errors import IPNetError
 from ipnet.results import read_results, wilson
 from ipnet.robustness import Answers, Robustness, Row, declare, read_robustness, robustness
-from ipnet.robustness_curve import curves
+from ipnet.robustness_curve import curves, paired_at
 from ipnet.study import check_runs
 from ipnet.train import execute
 from tiny import write_tiny_study
@@ -166,6 +166,22 @@ def test_slopes_are_least_squares_through_the_undisturbed_score() -> None:
     assert [p.level for p in drop.points] == [0.0, 0.1, 0.2]
     assert (drop.points[1].value, drop.points[1].low) == (pytest.approx(80), pytest.approx(80))
     assert (drop.seeds, drop.n) == (2, 100)
+
+
+def test_contenders_are_paired_by_seed_and_recording() -> None:
+    def run(contender: str, seed: int, clean: list[int], disturbed: list[int]) -> Robustness:
+        template = _robustness(seed, 50, event_drop={0.5: 50})
+        row = template.rows[0].model_copy(update={"predicted": disturbed})
+        undisturbed = template.undisturbed.model_copy(update={"predicted": clean})
+        changes = {"contender": contender, "items": ["a/1/0", "a/1/0/reversed", "a/2/0"], "truth": [0, 1, 0]}
+        return template.model_copy(update={**changes, "undisturbed": undisturbed, "rows": [row]})
+
+    one = [run("lstm", 0, [0, 1, 0], [0, 1, 0]), run("lstm", 1, [0, 1, 0], [0, 1, 1])]
+    other = [run("none", 1, [0, 1, 0], [0, 0, 0]), run("none", 0, [0, 1, 0], [1, 0, 0])]
+    test = paired_at(one, other, "event_drop", 0.5)
+    assert (test.other, test.better, test.worse, test.n, test.p) == ("none", 1, 1, 2, 1.0)
+    clean = paired_at(one, other, "event_drop", 0.0)
+    assert (clean.better, clean.worse, clean.n) == (0, 0, 2)
 
 
 def test_noisy_training_is_reproducible_and_other_than_clean(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ networks is thus one observation, not three. The test speaks about these network
 interval over seeds speaks about new networks.
 """
 
-from collections import Counter
-from collections.abc import Sequence
+from collections import ChainMap, Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -127,25 +127,43 @@ class Standing:
         return sum(v["score"] for v in seen) / self.seeds, -sum(v["loss"] for v in seen) / self.seeds
 
 
-def _right_answers(results: Sequence[Result]) -> dict[tuple[int, str], bool]:
-    """Whether each (seed, item) was predicted right, over several runs: what paired tests compare."""
-    return {
-        (result.seed, item): truth == predicted
-        for result in results
-        for item, truth, predicted in zip(
-            result.predictions["item"], result.predictions["truth"], result.predictions["predicted"], strict=True
-        )
-    }
+Right = Mapping[tuple[int, str], bool]  # whether each (seed, item) was predicted right: what paired tests compare
 
 
-def paired(first: Sequence[Result], second: Sequence[Result]) -> Paired:
-    """The exact sign test over recordings (see the module) on the seeds and clips that both sides have."""
-    one, other = _right_answers(first), _right_answers(second)
+def right_answers(
+    seed: int, items: Sequence[str], truth: Sequence[Any], predicted: Sequence[Any]
+) -> dict[tuple[int, str], bool]:
+    """Which items of one run were predicted right."""
+    return {(seed, item): y == guess for item, y, guess in zip(items, truth, predicted, strict=True)}
+
+
+def sign_test(one: Right, other: Right, name: str) -> Paired:
+    """The exact sign test over recordings (see the module) on the seeds and clips that both sides have.
+
+    Args:
+        one: answers of the first.
+        other: answers of the other.
+        name: of the other.
+    """
     lead: Counter[str] = Counter()
     for key in one.keys() & other.keys():
         lead[key[1].removesuffix("/reversed")] += one[key] - other[key]
     better, worse = sum(v > 0 for v in lead.values()), sum(v < 0 for v in lead.values())
-    return Paired(second[0].contender, better, worse, len(lead), mcnemar(better, worse))
+    return Paired(name, better, worse, len(lead), mcnemar(better, worse))
+
+
+def paired(first: Sequence[Result], second: Sequence[Result]) -> Paired:
+    """`sign_test` on the test splits of several runs of either side."""
+    one, other = (
+        ChainMap(
+            *(
+                right_answers(result.seed, *(result.predictions[key] for key in ("item", "truth", "predicted")))
+                for result in results
+            )
+        )
+        for results in (first, second)
+    )
+    return sign_test(one, other, second[0].contender)
 
 
 def paired_with_each(first: Standing, others: Sequence[Standing]) -> list[Paired]:

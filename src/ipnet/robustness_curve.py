@@ -1,8 +1,10 @@
-"""Curves of robustness: score against level for each contender, and how steeply it falls."""
+"""Curves of robustness: score against level for each contender, how steeply it falls, and who stands it better."""
 
+from collections import ChainMap
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ipnet.comparison import Paired, right_answers, sign_test
 from ipnet.perturbation import PERTURBATIONS
 from ipnet.results import Metric, Proportion, mean_interval
 from ipnet.robustness import Answers, Robustness
@@ -69,6 +71,29 @@ def _curve(runs: Sequence[Robustness], name: str) -> Curve:
     metric = first.undisturbed.metrics[first.score_name]
     label = f"{first.score_name} [{'%' if isinstance(metric, Proportion) else metric.unit}]"
     return Curve(first.study, first.contender, name, tuple(points), slope, label, len(runs), len(first.items))
+
+
+def paired_at(first: Sequence[Robustness], second: Sequence[Robustness], name: str, level: float) -> Paired:
+    """The exact sign test of one contender against another under one perturbation, paired by seed and recording.
+
+    Args:
+        first: the runs of one contender.
+        second: the runs of the other, on the same split of the same data.
+        name: of the perturbation.
+        level: that both were tested at; the neutral one compares them undisturbed. Of several draws the first
+            counts.
+    """
+    one, other = (
+        ChainMap(
+            *(
+                right_answers(run.seed, run.items, run.truth, answers.predicted)
+                for run in runs
+                for answers in _at(run, name, level)[:1]
+            )
+        )
+        for runs in (first, second)
+    )
+    return sign_test(one, other, second[0].contender)
 
 
 def _at(run: Robustness, name: str, level: float) -> list[Answers]:
