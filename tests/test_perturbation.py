@@ -39,6 +39,14 @@ def test_contract(name: str) -> None:
     check_perturbation(name)
 
 
+def test_every_clip_and_every_seed_meets_a_disturbance_of_its_own() -> None:
+    drop, x = PERTURBATIONS.build("event_drop"), torch.ones(5, 2, 2, 6, 7)
+    disturbed = perturb_clips(x, [3, 4], drop, 0.5, 0)
+    assert not torch.equal(disturbed[:, 0], disturbed[:, 1])
+    assert torch.equal(disturbed[:, 1], perturb_clips(x, [4, 3], drop, 0.5, 0)[:, 0])
+    assert not torch.equal(disturbed, perturb_clips(x, [3, 4], drop, 0.5, 1))
+
+
 BROKEN = '''
 import torch
 from typing import ClassVar
@@ -254,7 +262,7 @@ def test_weights_lose_precision_and_vectors_keep_it(name: str, values: int | Non
         for row, kept in zip(w, q, strict=True):
             step = float(row.detach().abs().max()) / 127
             assert torch.allclose(kept / step, (row / step).round(), atol=1e-4), key
-            assert float((kept - row).abs().max()) <= 0.5001 * step, key
+            assert float((kept - row).detach().abs().max()) <= 0.5001 * step, key
 
 
 def test_noise_in_training_is_drawn_per_clip_up_to_its_level() -> None:

@@ -105,6 +105,14 @@ def test_a_mistake_is_one_sentence(ipnet, finished: tuple[Path, Path], words: li
     assert message in err
 
 
+def test_a_study_finds_mistakes_in_its_levels_before_its_first_run(ipnet, tmp_path: Path) -> None:
+    study = write_tiny_study(tmp_path)
+    code, _, err = ipnet("study", study, "--set", "robustness.speeed=[2]", "-o", tmp_path / "runs")
+    assert code == 2
+    assert "unknown perturbation 'speeed'; did you mean 'speed'" in err
+    assert not (tmp_path / "runs").exists()
+
+
 def test_a_run_without_its_weights_is_refused(finished: tuple[Path, Path], tmp_path: Path) -> None:
     (tmp_path / "result.json").write_bytes((finished[1] / "none-seed0" / "result.json").read_bytes())
     with pytest.raises(IPNetError, match=r"the weights '.*' must be there"):

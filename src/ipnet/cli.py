@@ -57,8 +57,12 @@ def _run(runs: "list[Run]", output: Path, *, as_json: bool) -> "list[Result]":
 
 def _run_study(source: str, settings: list[str] | None, output: Path, *, as_json: bool) -> "list[Result]":
     from ipnet.config import Study, read_config
+    from ipnet.robustness import declare
 
-    return _run(read_config(Study, source, settings or ()).runs(), output, as_json=as_json)
+    study = read_config(Study, source, settings or ())
+    if study.robustness:
+        declare(study.robustness)
+    return _run(study.runs(), output, as_json=as_json)
 
 
 def _print_results(results: "list[Result]", *, as_json: bool) -> None:

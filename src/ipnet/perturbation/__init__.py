@@ -79,11 +79,13 @@ class InputPerturbation(Perturbation):
             IPNetError: a level outside the range.
         """
         self.check(level)
-        return clip if level == self.neutral else self.apply(clip, level, generator)
+        if level == self.neutral:
+            return clip
+        return self.apply(clip.cpu(), level, generator).to(clip.device)  # drawn on the CPU, the same everywhere
 
     @abc.abstractmethod
     def apply(self, clip: Tensor, level: float, generator: torch.Generator) -> Tensor:
-        """What `perturb` does at any other level than the neutral one."""
+        """What `perturb` does at any other level than the neutral one, on the CPU."""
 
 
 class NetworkPerturbation(Perturbation):

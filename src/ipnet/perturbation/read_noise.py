@@ -31,6 +31,6 @@ class ReadNoise(NetworkPerturbation):
 
         def read(place: str, y: Tensor) -> Tensor:  # noqa: ARG001
             rms = y.square().mean([axis for axis in range(y.dim()) if axis != 1], keepdim=True).sqrt()
-            return y + level * rms * torch.randn(y.shape, generator=generator, dtype=y.dtype)
+            return y + level * rms * torch.randn(y.shape, generator=generator).to(y)
 
         return with_outputs(network, list(network.memories), read)

@@ -30,7 +30,7 @@ class StuckDevices(NetworkPerturbation):
 
         def stick(place: str, y: Tensor) -> Tensor:
             if place not in draws:
-                draws[place] = torch.rand(y.shape[2:], generator=generator)
+                draws[place] = torch.rand(y.shape[2:], generator=generator).to(y.device)
             draw = draws[place]
             return torch.where(draw < level, (draw < level / 2).to(y.dtype), y)
 
