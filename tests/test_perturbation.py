@@ -207,6 +207,9 @@ def test_read_noise_is_relative_to_the_output() -> None:
     z = (noisy - clean) / (0.2 * rms)
     assert _same(z.mean(), 0, 1 / math.sqrt(z.numel()))
     assert _same(z.std(), 1, 1 / math.sqrt(2 * z.numel()))
+    louder = torch.cat([x[:, :1], 9 * x[:, 1:]], 1)  # the other clips do not make this one's noise louder
+    again = _outputs_of_memory(PERTURBATIONS.build("read_noise").perturb(_network("lstm"), 0.2, 0), "head", louder)
+    assert torch.allclose(again[:, 0], noisy[:, 0], atol=1e-5)
     assert PERTURBATIONS.build("read_noise").inapplicable(_network("none")) == "it has no memory to read from"
 
 

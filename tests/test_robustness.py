@@ -31,6 +31,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     path = write_tiny_study(folder, epochs=20)
     path.write_text(path.read_text("utf-8") + LEVELS, "utf-8")
     quick = ["training.learning_rate=0.05", "training.rotate=0", "training.zoom=0", "training.shift=0"]
+    quick += ["memory.intrinsic.emission=sample"]  # so that answers depend on the random draws of the test
     for run, place in check_runs(read_config(Study, path, quick).runs(), folder / "runs"):
         execute(run, place)
     return path, folder / "runs" / "tiny"
@@ -39,13 +40,13 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 @pytest.mark.parametrize("contender", ["none", "intrinsic"])
 def test_the_undisturbed_answers_are_those_of_the_run(contender: str, finished: tuple[Path, Path]) -> None:
     result = next(each for each in read_results(finished[1]) if each.contender == contender)
-    found = robustness(finished[1] / f"{contender}-seed0", {"event_drop": [0.9]}, split="test")
+    found = robustness(finished[1] / f"{contender}-seed0", {"background_activity": [3.0]}, split="test")
     assert found.items == result.predictions["item"]
     assert found.truth == result.predictions["truth"]
     assert found.undisturbed.predicted == result.predictions["predicted"]
     assert found.undisturbed.metrics == result.metrics
     (row,) = found.rows
-    assert (row.perturbation, row.level, row.seed) == ("event_drop", 0.9, 0)
+    assert (row.perturbation, row.level, row.seed) == ("background_activity", 3.0, 0)
     right = sum(truth == guess for truth, guess in zip(found.truth, row.predicted, strict=True))
     assert row.metrics["accuracy"] == wilson(right, 40)
     assert row.predicted != found.undisturbed.predicted
