@@ -19,15 +19,15 @@ PIXEL = np.dtype([("z", "<f8"), ("key", "<i8")])
 
 _GONE = 2.0**-100  # a factor that leaves nothing of a state
 _BLOCK = 64
-_I = np.int64
+_I, _U = np.int64, np.uint64  # an unsigned index cannot count from the end, and costs no check for it
 
 
 class Law(NamedTuple):
     """What the loops know of the neuron, in the symbols of `ipnet.closed_form.ClosedForm`."""
 
-    steps: NDArray[np.float64]  # B_mn(z) [2, codes, pieces, 8]
-    low: NDArray[np.float64]  # [2, codes]: z at which the first piece begins
-    per_z: NDArray[np.float64]  # [2, codes]: 1 / the width of all pieces
+    steps: NDArray[np.float64]  # B_mn(z) [2 codes, pieces, 8]
+    low: NDArray[np.float64]  # [2 codes]: z at which the first piece begins
+    per_z: NDArray[np.float64]  # [2 codes]: 1 / the width of all pieces
     more: NDArray[np.int64]  # [codes]: the code with one event more
     following: NDArray[np.int64]  # [codes]: that of the next cycle, still without events
     coarse: NDArray[np.float64]  # lam^k = coarse[k >> bits] fine[k & (2^bits - 1)]
@@ -65,16 +65,16 @@ def _polynomial(a, u):  # type: ignore[no-untyped-def]
 
 @compiled(forceinline=True)
 def _value(tables, z, code, sign, law):  # type: ignore[no-untyped-def]
-    """tables[sign, code] [2, codes, pieces, 8] at z."""
-    a = tables[sign, code]
-    return _polynomial(a, (z - law.low[sign, code]) * (law.per_z[sign, code] * a.shape[0]))
+    """The polynomials of a sign and code in tables [2 codes, pieces, 8] at z."""
+    row = _U(sign) * _U(law.more.size) + _U(code)
+    return _polynomial(tables[row], (z - law.low[row]) * (law.per_z[row] * tables.shape[1]))
 
 
 @compiled(forceinline=True)
 def _after(z, code, idle, sign, law):  # type: ignore[no-untyped-def]
     """The coordinate after a cycle of that code and `idle` cycles without events."""
     k = min(max(idle, 0), (law.coarse.size << law.bits) - 1)
-    factor = law.coarse[k >> law.bits] * law.fine[k & ((1 << law.bits) - 1)]
+    factor = law.coarse[_U(k >> law.bits)] * law.fine[_U(k & ((1 << law.bits) - 1))]
     return factor * _value(law.steps, z, code, sign, law)
 
 
@@ -93,12 +93,12 @@ def first_wrong(events, previous, height, width):  # type: ignore[no-untyped-def
 @compiled()
 def count(events, first, stop, pixels, height, width, clock, law):  # type: ignore[no-untyped-def]
     """Count events[first:] with t < stop into the pixels [2 H W]; return the index of the first not counted."""
-    place, cycle, sign = np.empty(_BLOCK, _I), np.empty(_BLOCK, _I), np.empty(_BLOCK, _I)
+    place, cycle, sign = np.empty(_BLOCK, _U), np.empty(_BLOCK, _I), np.empty(_BLOCK, _U)
     size = _BLOCK
     while size == _BLOCK:
         size = min(_BLOCK, events.size - first)
         for i in range(size):
-            event = events[first + i]
+            event = events[_U(first + i)]
             if event.t >= stop:
                 size = i
                 break
@@ -107,16 +107,16 @@ def count(events, first, stop, pixels, height, width, clock, law):  # type: igno
             rest = passed * clock.p - c * clock.q
             cycle[i] = c + _I(rest >= clock.q) - _I(rest < 0)
             sign[i] = event.p
-            place[i] = (_I(event.p) * height + event.y) * width + event.x
+            place[i] = _U((_I(event.p) * height + event.y) * width + event.x)
             prefetch(pixels, place[i])  # type: ignore[call-arg]
         for i in range(size):
             pixel, c = place[i], cycle[i]
             z, key = pixels[pixel].z, pixels[pixel].key
-            code, idle = key & CODE, c - (key >> CODE_BITS) - 1
+            code, idle = _U(key & CODE), c - (key >> CODE_BITS) - 1
             after = _after(z, code, idle, sign[i], law)
-            start = law.following[code] if idle == 0 else 0
+            start = _U(law.following[code]) if idle == 0 else _U(0)
             pixels[pixel].z = z if idle < 0 else after
-            pixels[pixel].key = key - code + law.more[code] if idle < 0 else (c << CODE_BITS) + law.more[start]
+            pixels[pixel].key = (key & ~CODE) + law.more[code] if idle < 0 else (c << CODE_BITS) + law.more[start]
         first += size
     return first
 
@@ -134,7 +134,7 @@ def _at(pixel, cycle, sign, law):  # type: ignore[no-untyped-def]
 
 @compiled()
 def look(pixels, cycle, law, tables, values):  # type: ignore[no-untyped-def]
-    """Write tables[sign, code] [2, codes, pieces, 8] at z, for the code of a cycle, clipped to [0, 1]."""
+    """Write the value of tables [2 codes, pieces, 8] at z, for the code of a cycle, clipped to [0, 1]."""
     for sign in range(2):
         rest = _value(tables, 0.0, 0, sign, law)
         for i in range(values.shape[1]):

@@ -12,7 +12,7 @@ from ipnet.device import State
 from ipnet.errors import IPNetError
 from ipnet.event_kernels import PIXEL, Clock, Law, coordinates, count, first_wrong, look, powers
 from ipnet.events import EVENT, Events
-from ipnet.koenigs import Array
+from ipnet.koenigs import DEGREE, Array
 from ipnet.neuron import Neuron
 
 _LONGEST = 2**50  # cycles of a stream, at most
@@ -89,10 +89,11 @@ class Frontier:
         form = self._form
         codes, self._per_curve = np.arange(form.steps.shape[1]), form.most + 1
         m, n = np.divmod(codes, self._per_curve)
-        low, high = np.ascontiguousarray(np.moveaxis(form.spans[:, m], -1, 0))
+        low, high = np.ascontiguousarray(np.moveaxis(form.spans[:, m], -1, 0)).reshape(2, -1)
         more = codes + (n < form.most)
         following = n * self._per_curve if form.curves > 1 else 0 * n
-        self._law = Law(form.steps, low, 1 / (high - low), more, following, *powers(form.idle.multiplier))
+        steps, self._emission = (table.reshape(low.size, -1, DEGREE + 1) for table in (form.steps, form.emission))
+        self._law = Law(steps, low, 1 / (high - low), more, following, *powers(form.idle.multiplier))
         self._pixels = np.zeros(2 * sensor[0] * sensor[1], PIXEL)
         z, curves = form.coordinates(self._given(state))
         pixels = self._pixels.reshape(2, -1)
@@ -162,7 +163,7 @@ class Frontier:
             IPNetError: the cycle is over.
         """
         p = np.empty((2, self._pixels.size // 2))
-        look(self._pixels, self._open(cycle), self._law, self._form.emission, p)
+        look(self._pixels, self._open(cycle), self._law, self._emission, p)
         return torch.from_numpy(p).reshape(2, *self.sensor)
 
     def state(self, cycle: int | None = None) -> State:
