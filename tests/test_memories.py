@@ -284,3 +284,40 @@ def test_latency_is_measured_where_a_network_can_stream() -> None:
     assert latency is not None
     assert 0 < latency < 1
     assert frame_latency(network("conv3d"), clip) is None
+
+
+BANK = [{"t_cycle": 440e-9}, {"t_cycle": 220e-9}, {"t_cycle": 150e-9}]
+
+
+@pytest.mark.parametrize(
+    ("name", "options"), [("intrinsic", {"bank": BANK}), ("leaky", {"tau": [1.0, 4.0, 16.0]})]
+)
+def test_a_bank_fulfils_the_contract_and_widens_the_stem(name: str, options: dict[str, object]) -> None:
+    check_memory(name, **options)
+    network = Network((2, 8, 8), 3, Backbone(width=4), name, ("frontier",), **options)
+    y, _ = network(torch.rand(5, 2, 2, 8, 8))
+    assert y.shape == (5, 2, 3)
+    assert network.parts["stem"][0].num_features == 6
+    (streamed,) = network.eval().stream([torch.rand(4, 1, 2, 8, 8)])
+    assert streamed.output.shape == (4, 1, 3)
+    with pytest.raises(IPNetError, match="must stand at 'frontier' alone"):
+        Network((2, 8, 8), 3, Backbone(width=4), name, ("stem",), **options)
+
+
+def test_a_bank_is_its_junctions_side_by_side() -> None:
+    x = torch.rand(6, 2, 3, 4, generator=torch.Generator().manual_seed(0))
+    together, state = MEMORIES.build("intrinsic", 3, bank=BANK)(x)
+    alone = [MEMORIES.build("intrinsic", 3, clock=clock)(x) for clock in BANK]
+    assert torch.equal(together, torch.cat([y for y, _ in alone], 2))
+    assert all(torch.equal(a, b) for a, (_, (b,)) in zip(state, alone, strict=True))
+    horizons = MEMORIES.build("intrinsic", 3, bank=BANK).report()["bank_horizons"]
+    assert horizons == sorted(horizons)  # a short cycle forgets less between frames
+
+
+def test_a_trace_for_each_time_constant() -> None:
+    x = torch.rand(6, 1, 2, generator=torch.Generator().manual_seed(0))
+    together, _ = MEMORIES.build("leaky", 2, tau=[1.0, 8.0])(x)
+    alone = [MEMORIES.build("leaky", 2, tau=tau)(x)[0] for tau in (1.0, 8.0)]
+    assert torch.allclose(together, torch.cat(alone, 2))
+    with pytest.raises(IPNetError, match="tau must be positive"):
+        MEMORIES.build("leaky", 2, tau=[4.0, 0.0])

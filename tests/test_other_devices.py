@@ -135,7 +135,7 @@ def test_it_is_the_memory_of_a_network(card: str, place: str) -> None:
     x = (torch.rand(4, 2, 2, 12, 9, generator=torch.Generator().manual_seed(5)) > 0.7).float().requires_grad_()
     y, state = network(x)
     y[-1].sum().backward()
-    gradient = network.memories[place].neuron.log_gain.grad
+    gradient = network.memories[place].neurons[0].log_gain.grad
     assert y.shape == (4, 2, 3)
     assert [part.shape[:2] for part in state[place]] == [(1, 2)]
     assert x.grad is not None

@@ -9,6 +9,7 @@ import os
 import random
 import re
 from collections.abc import Callable, Generator, Iterator
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,8 @@ def check_memory(name: str, **options: Any) -> None:
             return MEMORIES.build(name, channels, **options).eval()
 
     _check(f"memory '{name}'", (_documented, _placed), entry)
-    clauses = _same_shape, _careful, _reproducible, _independent, _trainable, _causal, _resumable
+    shaped = wraps(_same_shape)(partial(_same_shape, widening=entry.widening(**options)))
+    clauses = shaped, _careful, _reproducible, _independent, _trainable, _causal, _resumable
     for place in entry.places:
         _check(f"memory '{name}' on a {place}", clauses, build, _SHAPES[place])
 
@@ -340,12 +342,12 @@ def _placed(entry: type[Memory]) -> Findings:
         yield f"default = '{entry.default}' with places = {entry.places}"
 
 
-def _same_shape(build: MemoryMaker, shape: tuple[int, ...]) -> Findings:
-    """The output has the shape of x [T, B, C, ...], also for one frame and for one clip, and is finite."""
+def _same_shape(build: MemoryMaker, shape: tuple[int, ...], widening: int) -> Findings:
+    """The output is finite, of the shape of x [T, B, C, ...] but for `widening`, also for one frame or clip."""
     for steps, batch in ((shape[0], shape[1]), (1, shape[1]), (shape[0], 1)):
         x = _random(steps, batch, *shape[2:])
         y = build(shape[2])(x)[0]
-        if y.shape != x.shape or not y.isfinite().all():
+        if y.shape != (steps, batch, widening * shape[2], *shape[3:]) or not y.isfinite().all():
             yield f"x {tuple(x.shape)} gave y {tuple(y.shape)}, finite: {bool(y.isfinite().all())}"
 
 

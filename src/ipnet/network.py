@@ -117,11 +117,17 @@ class Network(nn.Module):
         super().__init__()
         widths = [backbone.width * 2**i for i in range(len(backbone.blocks))]
         channels = dict(zip(positions(backbone), [shape[0], widths[0], *widths, widths[-1]], strict=True))
+        chosen = self._choose(memory, at, backbone)
+        widening = MEMORIES[memory].widening(**options)
+        if widening > 1 and chosen != ("frontier",):
+            raise IPNetError(
+                f"a memory that gives {widening} channels for one must stand at 'frontier' alone, where the stem "
+                f"can take them; got {', '.join(chosen)}: name '{memory}@frontier'."
+            )
         self.channels = shape[0]
-        self.parts = _parts(shape[0], backbone, widths)
+        self.parts = _parts(shape[0] * widening, backbone, widths)
         self.readout = nn.Linear(widths[-1], outputs)
         # The memory draws its initial weights last, so that all contenders of a seed share the backbone's.
-        chosen = self._choose(memory, at, backbone)
         self.memories = nn.ModuleDict(
             {place: MEMORIES.build(memory, channels[place], **options) for place in chosen}
         )

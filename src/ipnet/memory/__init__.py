@@ -17,8 +17,9 @@ class Memory(nn.Module, abc.ABC):
     """A layer over time, called like `nn.LSTM`: ``y, state = memory(x, state)``.
 
     The constructor takes the number of channels C first and options by keyword. The contract, checked by
-    `ipnet.contracts.check_memory`: y has the shape of x; elements of a batch do not see each other; a causal
-    memory gives the same y in one call as in two joined by the state, and y_t depends on x_0..x_t alone.
+    `ipnet.contracts.check_memory`: y has the shape of x, or `widening` times its channels; elements of a batch do
+    not see each other; a causal memory gives the same y in one call as in two joined by the state, and y_t depends
+    on x_0..x_t alone.
 
     Attributes:
         causal: False if y_t also depends on later frames; such a memory cannot run on a stream. The class states
@@ -34,6 +35,11 @@ class Memory(nn.Module, abc.ABC):
     default: ClassVar[str] = "head"
     is_activation: ClassVar[bool] = False
 
+    @classmethod
+    def widening(cls, **options: Any) -> int:  # noqa: ARG003
+        """How many channels it gives for each that it gets, built with these options."""
+        return 1
+
     @abc.abstractmethod
     def forward(self, x: Tensor, state: Any = None) -> tuple[Tensor, Any]:
         """Run over time.
@@ -43,7 +49,7 @@ class Memory(nn.Module, abc.ABC):
             state: where an earlier run ended; None starts from nothing.
 
         Returns:
-            y [T, B, C, ...], and the state after the last frame: a tensor, a tuple of tensors, or None.
+            y [T, B, widening C, ...], and the state after the last frame: a tensor, a tuple of tensors, or None.
         """
 
     def report(self) -> dict[str, Any]:

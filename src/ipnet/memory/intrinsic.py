@@ -2,7 +2,8 @@
 
 from typing import Any, ClassVar
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from ipnet.device import State, load_device
 from ipnet.memory import Memory
@@ -13,12 +14,15 @@ from ipnet.units import format_si
 class Intrinsic(Memory):
     """Neurons made of devices; what they were driven with lingers in the devices' state. See `ipnet.neuron`.
 
-    It stands where an activation function stands, adds one trained gain per channel and no weight.
+    It stands where an activation function stands, adds one trained gain per channel and no weight. With a `bank`
+    each element drives several junctions, which the same card makes and clocks of their own drive: a short cycle
+    forgets less from frame to frame than a long one. All answers go on, [T, B, K C, ...] for a bank of K.
 
     Args:
-        channels: C, one gain for each.
+        channels: C, one gain for each and for each junction of a bank.
         card: name of a shipped device card, or path of a TOML file.
         clock: operating values in SI that replace the card's, for example ``{"operation": "bias"}``.
+        bank: values that replace those of `clock`, for each junction of a bank; None for one junction.
         emission: ``"expectation"`` or ``"sample"``.
         devices: junctions in parallel per neuron, for ``"sample"``.
         seed: of the random draws.
@@ -41,6 +45,7 @@ class Intrinsic(Memory):
         *,
         card: str = "mtj-thermal",
         clock: dict[str, Any] | None = None,
+        bank: list[dict[str, Any]] | None = None,
         emission: Emission = "expectation",
         devices: int = 1,
         seed: int = 0,
@@ -48,19 +53,42 @@ class Intrinsic(Memory):
         variation_seed: int = 0,
     ) -> None:
         super().__init__()
-        device = load_device(card, variation=variation, variation_seed=variation_seed, **(clock or {}))
         self.variation = {"variation": variation, "variation_seed": variation_seed} if variation else {}
-        self.neuron = Neuron(device, channels, emission=emission, devices=devices, seed=seed)
+        self.bank = nn.ModuleList()
+        for i, own in enumerate(_bank(bank)):
+            values = (clock or {}) | own
+            device = load_device(card, variation=variation, variation_seed=variation_seed, **values)
+            self.bank.append(Neuron(device, channels, emission=emission, devices=devices, seed=seed + i))
+
+    @property
+    def neurons(self) -> list[Neuron]:
+        """One for each junction of the bank."""
+        return [neuron for neuron in self.bank if isinstance(neuron, Neuron)]
+
+    @classmethod
+    def widening(cls, *, bank: list[dict[str, Any]] | None = None, **_: Any) -> int:
+        """Junctions in the bank."""
+        return len(_bank(bank))
 
     def forward(self, x: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Map x [T, B, C, ...] to y in [0, 1] of the same shape; state as of `Neuron`."""
-        y, state = self.neuron(x, state)
-        return y, state
+        """Map x [T, B, C, ...] to y in [0, 1] [T, B, K C, ...]; the states of `Neuron`, one after the other."""
+        parts = len(state or ()) // len(self.bank)
+        emitted, after = [], list[Tensor]()
+        for i, neuron in enumerate(self.neurons):
+            y, own = neuron(x, state[i * parts : (i + 1) * parts] if state else None)
+            emitted.append(y)
+            after += own
+        return torch.cat(emitted, 2) if len(emitted) > 1 else emitted[0], tuple(after)
 
     def report(self) -> dict[str, Any]:
-        """Card values in SI, clock period and memory horizon in frames (one frame is one clock cycle)."""
-        device = self.neuron.device
+        """Card values in SI, clock period and memory horizon in frames (one frame is one clock cycle).
+
+        Of a bank it is the junction that remembers longest; ``bank_horizons`` are those of all.
+        """
+        devices = [neuron.device for neuron in self.neurons]
+        device = max(devices, key=lambda device: device.memory_cycles())
         period = getattr(device.card.clock, "t_cycle", None)
+        horizons = [device.memory_cycles() for device in devices]
         return {
             "card": device.card.name,
             "parameters": device.card.parameters.model_dump(),
@@ -68,4 +96,9 @@ class Intrinsic(Memory):
             "clock_period": format_si(period, "s") if period else None,
             "clock_period_s": period,
             "horizon_frames": device.memory_cycles(),
+            **({"bank_horizons": horizons} if len(horizons) > 1 else {}),
         } | self.variation
+
+
+def _bank(bank: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
+    return bank or [{}]
