@@ -1,4 +1,4 @@
-"""Polynomials in place of parts of a law, and the narrowest place of one."""
+"""Polynomials in place of parts of a law."""
 
 import pytest
 import torch
@@ -7,8 +7,6 @@ from torch import Tensor
 from ipnet.device import load_device
 from ipnet.interpolation import interpolate
 from ipnet.kernel import law_from, law_of
-from ipnet.kernel_source import write_source
-from ipnet.narrowest import narrowest
 from ipnet.neuron import Neuron
 from ipnet.surrogate import cloglog
 from ipnet.symbol import Graph, Symbol, evaluate, gradients, ordered
@@ -83,23 +81,6 @@ def test_junctions_that_differ_have_coefficients_of_their_own() -> None:
     for point in (0.0, 0.3, 1.0):
         at = torch.full((101,), point, dtype=torch.float64)
         assert torch.allclose(evaluate(law, {a: at}), arrhenius(at) ** 1.5 * torch.exp(scale * at), rtol=1e-12)
-
-
-def test_the_narrowest_place() -> None:
-    graph, a, b = recorded()
-    c = graph.given("c")
-    h = a + 2 * b
-    assert narrowest(torch.exp(h) * torch.log(h), COST, 2) == [h]
-    assert narrowest(torch.exp(h) * torch.log(a), COST, 2) == [a, b]
-    assert narrowest(torch.exp(a) * torch.exp(b) * torch.exp(c), COST, 2) == []  # three would be needed
-    assert narrowest(torch.exp(h), {"exp": 14}, 2) == []  # too cheap
-
-
-@pytest.mark.parametrize(("clock", "slopes"), [({}, 1), ({"operation": "bias", "V_bias": 0.2}, 2)])
-def test_the_slopes_of_a_junction(clock: dict[str, object], slopes: int) -> None:
-    """A probe sees one temperature; a pulse of its own voltage is a second quantity."""
-    device = load_device("mtj-thermal", **clock)
-    assert write_source(device, (1, 1, 1), torch.float32, sample=False).slopes == slopes
 
 
 def test_a_state_beyond_its_limits_gets_the_law_itself() -> None:

@@ -2,8 +2,8 @@
 
 The law is the one that `Device.drive` and `Device.cycle` state in torch: it is recorded (`ipnet.symbol`), written
 as a loop (`ipnet.kernel_source`) and compiled by numba, which keeps the machine code in the cache folder. On the
-way back the states are computed anew from the emissions, as far as they are needed; kept are x, y, the state at
-every `SEGMENT`-th step and, where it saves much, one or two slopes of the probability (`ipnet.narrowest`).
+way back the states are computed anew from the emissions, so that only x, y and the state at every `SEGMENT`-th
+step are kept.
 """
 
 import math
@@ -43,8 +43,7 @@ class Law(NamedTuple):
     module: ModuleType
     scalars: NDArray[Any]
     fields: NDArray[Any]  # number after number, of each [devices, C, ...]
-    slopes: int  # see `ipnet.kernel_source.Source`
-    limits: tuple[float, ...] | None
+    limits: tuple[float, ...] | None  # see `ipnet.kernel_source.Source`
     version: tuple[Any, ...]  # of what the constants were computed from, see `_stamp`
     buffers: list[Tensor]  # of the device: kept, so that no other takes the place of one that is gone
 
@@ -111,7 +110,6 @@ def law_of(
             _module(source.text),
             np.array(source.scalars, real),
             fields.ravel(),
-            source.slopes,
             source.limits,
             version,
             buffers,
@@ -189,8 +187,8 @@ def _flat(x: Tensor) -> NDArray[Any]:
 
 def run_forward(
     device: Device, x: Tensor, gain: Tensor, state: Tensor, keys: Tensor, *, mark: bool = False
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The emissions over time, the state at the end, and what the way back needs.
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The emissions over time, the state at the end, and states in between.
 
     Args:
         device: the device.
@@ -202,8 +200,7 @@ def run_forward(
 
     Returns:
         Emissions [T, devices, B, C, ...], the state [parts, devices, B, C, ...]; with `mark` also the states
-        before steps 0, SEGMENT, 2 SEGMENT, ... [ceil(T / SEGMENT), parts, devices, B, C, ...] and the slopes
-        [slopes, T, devices, B, C, ...], otherwise none of either.
+        before steps 0, SEGMENT, 2 SEGMENT, ... [ceil(T / SEGMENT), parts, devices, B, C, ...], otherwise none.
 
     Raises:
         IPNetError: a pre-activation or a gain is not finite.
@@ -212,22 +209,20 @@ def run_forward(
         raise not_finite(gain, "gains")
     y, last = _empty((x.shape[0], *state.shape[1:]), x), torch.empty_like(state)
     marks = _empty((_marks(x) * mark, *state.shape), x)
-    slopes = _empty(((_slopes(device) or 0) * mark, *y.shape), x)
     if not y.numel():
-        return y, last.copy_(state), marks, slopes
+        return y, last.copy_(state), marks
     law = law_from(device, state, sample=bool(keys.numel()))
     keys_ = keys.numpy().view(np.uint64) if keys.numel() else np.zeros(x.shape[0], np.uint64)
     given = (_flat(x), _per_element(gain, x), law.scalars, law.fields, _flat(state), keys_)
-    found = (_flat(y), _flat(last), _flat(marks), _flat(slopes))
-    run = law.module.forward_sloped if slopes.numel() else law.module.forward
+    found = (_flat(y), _flat(last), _flat(marks))
 
     def work(low: int, high: int) -> int:
-        bad: int = run(*given, *found, law.work(), x.shape[1], low, high)
+        bad: int = law.module.forward(*given, *found, law.work(), x.shape[1], low, high)
         return bad
 
     if sum(_share(work, _items(state), y.numel())):
         raise not_finite(x, "pre-activations")
-    return y, last, marks, slopes
+    return y, last, marks
 
 
 def run_backward(
@@ -235,7 +230,6 @@ def run_backward(
     x: Tensor,
     gain: Tensor,
     marks: Tensor,
-    slopes: Tensor,
     y: Tensor,
     d_y: Tensor,
     d_last: Tensor,
@@ -250,7 +244,6 @@ def run_backward(
         x: as given to `run_forward`.
         gain: likewise.
         marks: states that it returned.
-        slopes: likewise.
         y: emissions that it returned.
         d_y: their gradient.
         d_last: gradient of the last state.
@@ -261,8 +254,7 @@ def run_backward(
     if not y.numel():
         return torch.zeros_like(x) if to_x else d_x, torch.zeros_like(gain), d_state.copy_(d_last)
     law = law_from(device, marks[0], sample=sample)
-    kept = _flat(marks), _flat(slopes), _flat(y)
-    given = (_flat(x), _per_element(gain, x), law.scalars, law.fields, *kept, _flat(d_y))
+    given = (_flat(x), _per_element(gain, x), law.scalars, law.fields, _flat(marks), _flat(y), _flat(d_y))
     d_last_, d_x_, d_state_ = _flat(d_last), _flat(d_x), _flat(d_state)
 
     def work(low: int, high: int) -> NDArray[Any]:
@@ -302,7 +294,7 @@ def not_finite(values: Tensor, what: str) -> IPNetError:
 
 
 _DEVICES: "weakref.WeakValueDictionary[int, Device]" = weakref.WeakValueDictionary()
-_ABLE: "weakref.WeakKeyDictionary[Device, int | None]" = weakref.WeakKeyDictionary()
+_ABLE: "weakref.WeakKeyDictionary[Device, bool]" = weakref.WeakKeyDictionary()
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
@@ -315,16 +307,12 @@ def number_of(device: Device) -> int:
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
 def can_fuse(device: Device) -> bool:
     """Whether the law of a device can be recorded; one that is wrong in itself will say so in the plain loop."""
-    return _slopes(device) is not None
-
-
-def _slopes(device: Device) -> int | None:
-    """How many slopes its law leaves for the way back, in any shape and precision; None if it cannot be fused."""
     if device not in _ABLE:
         try:
-            _ABLE[device] = write_source(device, (1, 1, 1), torch.float32, sample=False, interpolated=False).slopes
+            write_source(device, (1, 1, 1), torch.float32, sample=False)
+            _ABLE[device] = True
         except (UnknownOperationError, AttributeError, TypeError, RecursionError):
-            _ABLE[device] = None
+            _ABLE[device] = False
     return _ABLE[device]
 
 
@@ -334,17 +322,14 @@ def _slopes(device: Device) -> int | None:
 @torch.library.custom_op("ipnet::neuron", mutates_args=())
 def _neuron(
     x: Tensor, gain: Tensor, state: Tensor, keys: Tensor, number: int, mark: bool
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor]:
     return run_forward(_DEVICES[number], x, gain, state, keys, mark=mark)
 
 
 @_neuron.register_fake
-def _(
-    x: Tensor, _: Tensor, state: Tensor, __: Tensor, number: int, mark: bool
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    y = x.new_empty(x.shape[0], *state.shape[1:])
-    slopes = x.new_empty((_slopes(_DEVICES[number]) or 0) * mark, *y.shape)
-    return y, torch.empty_like(state), x.new_empty(_marks(x) * mark, *state.shape), slopes
+def _(x: Tensor, _: Tensor, state: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
+    marks = x.new_empty(_marks(x) * rest[-1], *state.shape)
+    return x.new_empty(x.shape[0], *state.shape[1:]), torch.empty_like(state), marks
 
 
 @torch.library.custom_op("ipnet::neuron_backward", mutates_args=())
@@ -352,7 +337,6 @@ def _neuron_backward(
     x: Tensor,
     gain: Tensor,
     marks: Tensor,
-    slopes: Tensor,
     y: Tensor,
     d_y: Tensor,
     d_last: Tensor,
@@ -360,7 +344,7 @@ def _neuron_backward(
     sample: bool,
     to_x: bool,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    return run_backward(_DEVICES[number], x, gain, marks, slopes, y, d_y, d_last, sample=sample, to_x=to_x)
+    return run_backward(_DEVICES[number], x, gain, marks, y, d_y, d_last, sample=sample, to_x=to_x)
 
 
 @_neuron_backward.register_fake
@@ -371,14 +355,14 @@ def _(x: Tensor, gain: Tensor, marks: Tensor, *rest: Any) -> tuple[Tensor, Tenso
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
     x, gain, _, keys, ctx.number, _ = inputs
     ctx.device, ctx.sample = _DEVICES[ctx.number], bool(keys.numel())  # kept alive until the gradients are taken
-    ctx.set_materialize_grads(False)  # of marks and slopes there are none
-    y, _, marks, slopes = output
-    ctx.save_for_backward(x, gain, marks, slopes, y)
+    ctx.set_materialize_grads(False)  # marks have none
+    y, _, marks = output
+    ctx.save_for_backward(x, gain, marks, y)
 
 
 def _differentiate(ctx: Any, d_y: Tensor | None, d_last: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
     to_x, to_gain, to_state = ctx.needs_input_grad[:3]
-    *_, marks, _, y = ctx.saved_tensors
+    *_, marks, y = ctx.saved_tensors
     d_y = torch.zeros_like(y) if d_y is None else d_y
     d_last = torch.zeros_like(marks[0]) if d_last is None else d_last
     d_x, d_gain, d_state = _neuron_backward(*ctx.saved_tensors, d_y, d_last, ctx.number, ctx.sample, to_x)

@@ -17,13 +17,11 @@ from torch import Tensor
 
 from ipnet.device import Device
 from ipnet.interpolation import interpolate
-from ipnet.narrowest import narrowest
 from ipnet.symbol import Graph, Symbol, gradients, ordered
 
 BLOCK = 128  # two dozen rows of it stay in the first cache
 STRIP = 1024  # elements that advance together: a page of memory in every step
 SEGMENT = 16  # steps whose states are computed anew on the way back: with a strip's inputs they stay in the cache
-_SLOPES = 2  # at most: each takes as much memory as the emissions
 LENGTH = 45  # of a loop, in instructions: few enough that several of its turns are under way at once
 _COST = {
     "exp": 14,
@@ -71,14 +69,12 @@ class Source(NamedTuple):
         text: Python.
         scalars: values that all elements share.
         fields: values of each element, broadcasting against [devices, B, C, ...].
-        slopes: how many slopes of the probability the way forwards leaves for the way back.
         limits: the largest value of each part of the state for which the functions hold; None for any value.
     """
 
     text: str
     scalars: list[float]
     fields: list[Tensor]
-    slopes: int
     limits: tuple[float, ...] | None
 
 
@@ -211,38 +207,23 @@ def write_source(
     sent, *after = cycle((lambda p: graph.node("draw", graph.constant(p))) if sample else (lambda p: p))
     _, *advanced = cycle(given)
     (p,) = found
-    cut = narrowest(p, _COST, _SLOPES)
-    laws = [*after, *advanced, *cut, sent, p]
     limits = device.limits(V) if interpolated else None
     if limits is not None:
         known = {f"state{i}": (0.0, limit) for i, limit in enumerate(limits)} | {"y": (0.0, 1.0)}
-        laws = interpolate(laws, known, _COST)
-    after, advanced, (*cut, sent, p) = (
-        laws[: len(after)],
-        laws[len(after) : 2 * len(after)],
-        laws[2 * len(after) :],
-    )
-    slopes = gradients([p], [graph.constant(1.0)], cut) if cut else []
-    known_slopes = [graph.given(f"slope{i}") for i in range(len(cut))]
+        *laws, sent, p = interpolate([*after, *advanced, sent, p], known, _COST)
+        after, advanced = laws[: len(after)], laws[len(after) :]
     (to_y,) = gradients(advanced, d_after, (y,))  # which the probability takes on, drawn or not
     d_p = graph.apply("add", d_y, to_y)
-    d_cut = [graph.apply("mul", d_p, slope) for slope in known_slopes] or [d_p]
-    d_x, d_g, *d_state = gradients([*advanced, *(cut or [p])], [*d_after, *d_cut], (x, gain, *state))
-    named = [f"{kind}{i}" for kind in ("state", "d_state") for i in poles] + [s.value for s in known_slopes]
+    d_x, d_g, *d_state = gradients([*advanced, p], [*d_after, d_p], (x, gain, *state))
+    named = [f"{kind}{i}" for kind in ("state", "d_state") for i in poles]
     writer = _Writer(["x", "gain", "y", "d_y", "d_x", "d_gain", *named])
-    step = {"y": sent} | {f"state{i}": symbol for i, symbol in enumerate(after)}
     back = {"d_x": d_x, "d_gain": graph.apply("add", d_gain, d_g)}
-    back |= {f"d_state{i}": symbol for i, symbol in enumerate(d_state)}
-    path = not set(state).isdisjoint(ordered(back.values()))
     loops = {
-        "STEP": writer.loops(step),
-        "SLOPED": writer.loops(step | {f"slope{i}": symbol for i, symbol in enumerate(slopes)}),
-        "ADVANCE": writer.loops({f"state{i}": symbol for i, symbol in enumerate(advanced)} if path else {}),
-        "BACK": writer.loops(back),
+        "STEP": writer.loops({"y": sent} | {f"state{i}": symbol for i, symbol in enumerate(after)}),
+        "ADVANCE": writer.loops({f"state{i}": symbol for i, symbol in enumerate(advanced)}),
+        "BACK": writer.loops(back | {f"d_state{i}": symbol for i, symbol in enumerate(d_state)}),
     }
-    ways = _FORWARD + _FORWARD.replace("def forward", "def forward_sloped").replace("@STEP", "@SLOPED")
-    back_ = _BACKWARD.replace("            @path\n", _PATH if path else "")
-    text = (_HEAD + ways + back_).replace("@bits", "64" if dtype == torch.float64 else "32")
+    text = _MODULE.replace("@bits", "64" if dtype == torch.float64 else "32")
     for name, loop in loops.items():
         place = f"@{name}\n"
         margin = text.partition(place)[0].rpartition("\n")[2]
@@ -254,15 +235,14 @@ def write_source(
         "STRIP": STRIP,
         "SEGMENT": SEGMENT,
         "POLES": len(poles),
-        "SLOPES": len(cut),
         "FIELDS": len(writer.fields),
         "SPARE": writer.spare,
     }.items():
         text = text.replace(f"@{name}", str(value))
-    return Source(text, writer.scalars, writer.fields, len(cut), limits)
+    return Source(text, writer.scalars, writer.fields, limits)
 
 
-_HEAD = '''\
+_MODULE = '''\
 """Written by ipnet.kernel_source from the law of a device."""
 
 import math
@@ -282,12 +262,11 @@ from ipnet.vector_math import (
 )
 
 real = np.float@bits
-BLOCK, STRIP, SEGMENT, POLES, SLOPES, FIELDS = @BLOCK, @STRIP, @SEGMENT, @POLES, @SLOPES, @FIELDS
+BLOCK, STRIP, SEGMENT, POLES, FIELDS = @BLOCK, @STRIP, @SEGMENT, @POLES, @FIELDS
 X, GAIN, Y, D_Y, D_X, D_GAIN, STATE = range(0, 7 * BLOCK, BLOCK)
 D_STATE = STATE + POLES * BLOCK
 BAD = D_GAIN  # a row that the way forwards does not need
-SLOPE = D_STATE + POLES * BLOCK
-FIELD = SLOPE + (SLOPES + @SPARE) * BLOCK
+FIELD = D_STATE + (POLES + @SPARE) * BLOCK
 SIZE = FIELD + FIELDS * BLOCK
 WORK = SIZE + (1 + (2 + SEGMENT) * POLES) * STRIP  # values that a call works in
 
@@ -301,12 +280,9 @@ def load(gain, fields, strip, w, device, start, n, at):
         copy(fields, (i * (fields.size // (FIELDS * width)) + device) * width + start, w[FIELD + i * BLOCK :][:n])
     for i in range(POLES):
         copy(strip, i * STRIP + at, w[STATE + i * BLOCK :][:n])
-'''
-
-_FORWARD = '''
 
 @compiled()
-def forward(x, gain, scalars, fields, state, keys, y, last, marks, slopes, work, clips, low, high):
+def forward(x, gain, scalars, fields, state, keys, y, last, marks, work, clips, low, high):
     """Items low to high: rows [devices x B] in strips; returns how many lanes met an x that is not finite."""
     zero, half, one, two = real(0.0), real(0.5), real(1.0), real(2.0)
     @numbers
@@ -338,10 +314,6 @@ def forward(x, gain, scalars, fields, state, keys, y, last, marks, slopes, work,
                     w[BAD + j] += w[X + j] - w[X + j]  # 0, or nan for good
                 @STEP
                 copy_back(w[Y :][:n], y, there)
-                if slopes.size:
-                    for i in range(SLOPES):
-                        fetch(slopes, i * y.size + there + rows * width, n)
-                        copy_back(w[SLOPE + i * BLOCK :][:n], slopes, i * y.size + there)
                 for i in range(POLES):
                     copy_back(w[STATE + i * BLOCK :][:n], strip, i * STRIP + at)
         for i in range(POLES):
@@ -350,15 +322,10 @@ def forward(x, gain, scalars, fields, state, keys, y, last, marks, slopes, work,
     for j in range(BLOCK):
         bad += not w[BAD + j] == zero
     return bad
-'''
-
-_BACKWARD = '''
 
 @compiled()
-def backward(
-    x, gain, scalars, fields, marks, slopes, y, d_y, d_last, d_x, d_gain, d_state, work, steps, clips, low, high
-):
-    """Gradients of items low to high; d_gain [channels] sums over them. States are computed anew from y."""
+def backward(x, gain, scalars, fields, marks, y, d_y, d_last, d_x, d_gain, d_state, work, steps, clips, low, high):
+    """Gradients of items low to high; d_gain [channels] sums over them. The states are computed anew from y."""
     zero, half, one, two = real(0.0), real(0.5), real(1.0), real(2.0)
     @numbers
     width = gain.size
@@ -378,23 +345,31 @@ def backward(
             for i in range(POLES):
                 place = ((low_t // SEGMENT * POLES + i) * rows + row) * width + begin
                 copy(marks, place, strip[i * STRIP :][: end - begin])
-            @path
+            for t in range(low_t, high_t * (POLES > 0)):
+                copy_back(strip, path, (t - low_t) * POLES * STRIP)
+                for start in range(begin, end * (t + 1 < high_t), BLOCK):
+                    n, at = min(BLOCK, end - start), start - begin
+                    whole = (n + 15) // 16 * 16
+                    here, there = (t * clips + row % clips) * width + start, (t * rows + row) * width + start
+                    fetch(x, here + clips * width, n)
+                    fetch(y, there + rows * width, n)
+                    load(gain, fields, strip, w, row // clips, start, n, at)
+                    copy(x, here, w[X :][:n])
+                    copy(y, there, w[Y :][:n])
+                    @ADVANCE
+                    for i in range(POLES):
+                        copy_back(w[STATE + i * BLOCK :][:n], strip, i * STRIP + at)
             for back in range(high_t - low_t):
                 t = high_t - 1 - back
                 for start in range(begin, end, BLOCK):
                     n, at = min(BLOCK, end - start), start - begin
                     whole = (n + 15) // 16 * 16
                     here, there = (t * clips + row % clips) * width + start, (t * rows + row) * width + start
-                    fetch(x, here - clips * width, n)
-                    for i in range(SLOPES):
-                        fetch(slopes, i * y.size + there - rows * width, n)
                     fetch(d_y, there - rows * width, n)
                     fetch(d_x, there - rows * width, n)
                     load(gain, fields, path[(t - low_t) * POLES * STRIP :], w, row // clips, start, n, at)
                     copy(x, here, w[X :][:n])
                     copy(y, there, w[Y :][:n])
-                    for i in range(SLOPES):
-                        copy(slopes, i * y.size + there, w[SLOPE + i * BLOCK :][:n])
                     copy(d_y, there, w[D_Y :][:n])
                     copy(sums, at, w[D_GAIN :][:n])
                     for i in range(POLES):
@@ -410,20 +385,3 @@ def backward(
         for j in range(end - begin):
             d_gain[(begin + j) // inner] += sums[j]
 '''
-
-_PATH = """\
-            for t in range(low_t, high_t):
-                copy_back(strip, path, (t - low_t) * POLES * STRIP)
-                for start in range(begin, end * (t + 1 < high_t), BLOCK):
-                    n, at = min(BLOCK, end - start), start - begin
-                    whole = (n + 15) // 16 * 16
-                    here, there = (t * clips + row % clips) * width + start, (t * rows + row) * width + start
-                    fetch(x, here + clips * width, n)
-                    fetch(y, there + rows * width, n)
-                    load(gain, fields, strip, w, row // clips, start, n, at)
-                    copy(x, here, w[X :][:n])
-                    copy(y, there, w[Y :][:n])
-                    @ADVANCE
-                    for i in range(POLES):
-                        copy_back(w[STATE + i * BLOCK :][:n], strip, i * STRIP + at)
-"""
