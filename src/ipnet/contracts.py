@@ -343,7 +343,7 @@ def _placed(entry: type[Memory]) -> Findings:
 
 
 def _same_shape(build: MemoryMaker, shape: tuple[int, ...], widening: int) -> Findings:
-    """The output is finite, of the shape of x [T, B, C, ...] but for `widening`, also for one frame or clip."""
+    """The output has the shape of x [T, B, C, ...] but for `widening`, also for one frame or clip, finite."""
     for steps, batch in ((shape[0], shape[1]), (1, shape[1]), (shape[0], 1)):
         x = _random(steps, batch, *shape[2:])
         y = build(shape[2])(x)[0]
@@ -383,7 +383,7 @@ def _trainable(build: MemoryMaker, shape: tuple[int, ...]) -> Findings:
     """The gradient reaches the input and is finite."""
     x = _random(*shape).requires_grad_()
     y = build(shape[2])(x)[0]
-    (y * (1 + _random(*shape))).sum().backward()
+    (y * (1 + _random(*y.shape))).sum().backward()
     if x.grad is None or not x.grad[0].any():
         yield "no gradient reaches the first frame"
     elif not x.grad.isfinite().all():
