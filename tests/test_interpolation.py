@@ -1,5 +1,7 @@
 """Polynomials in place of parts of a law."""
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch import Tensor
@@ -73,21 +75,41 @@ def test_a_probability_stays_an_exponential_however_small() -> None:
     assert (evaluate(p, {a: points}) / truth - 1).abs().max() < 1e-11
 
 
-def test_junctions_that_differ_have_coefficients_of_their_own() -> None:
+def test_what_differs_from_junction_to_junction_stays() -> None:
     _, a, _ = recorded()
-    scale = torch.linspace(1, 2, 101, dtype=torch.float64)
-    (law,) = interpolate([arrhenius(a) ** 1.5 * torch.exp(scale * a)], INSIDE, COST)
-    assert "exp" not in operations(law)
-    for point in (0.0, 0.3, 1.0):
-        at = torch.full((101,), point, dtype=torch.float64)
-        assert torch.allclose(evaluate(law, {a: at}), arrhenius(at) ** 1.5 * torch.exp(scale * at), rtol=1e-12)
+    law = torch.exp(torch.linspace(1, 2, 101, dtype=torch.float64) * a) * torch.sqrt(a + 1)
+    assert "exp" in operations(*interpolate([law], INSIDE, COST))
+
+
+@pytest.mark.parametrize("law", [lambda a: a**1.7, torch.log, lambda a: 1 / (a * (a + 1))])
+def test_what_is_infinite_at_an_end_stays(law: Callable[[Tensor], Tensor]) -> None:
+    """As a^1.7 = exp(1.7 log a) is on the way, at 0."""
+    _, a, _ = recorded()
+    (found,) = interpolate([law(a)], INSIDE, COST)
+    points = torch.linspace(0, 1, 101, dtype=torch.float64)
+    assert torch.allclose(evaluate(found, {a: points}), law(points), rtol=1e-12)
+
+
+@pytest.mark.parametrize("card", ["mtj-thermal", "mtj-nyu", "mtj-uta", "mtj-minnesota"])
+def test_no_cycle_leaves_the_limits(card: str) -> None:
+    device = load_device(card)
+    limits = device.limits() or ()
+    for start in (0.0, 1.0):
+        for V in (0.0, float(device.V_max)):
+            for emitted in (0.0, 1.0):
+                state = tuple(torch.tensor([start * limit], dtype=torch.float64) for limit in limits)
+                for _ in range(50):
+                    _, state = device.cycle(
+                        torch.tensor([V], dtype=torch.float64), state, lambda p, e=emitted: torch.full_like(p, e)
+                    )
+                    assert all(0 <= part <= limit for part, limit in zip(state, limits, strict=True))
 
 
 def test_a_state_beyond_its_limits_gets_the_law_itself() -> None:
     """A polynomial holds between cold and the hottest that pulses can make; a caller may hand in anything."""
     neuron = Neuron(load_device("mtj-thermal"), 2, backend="fused")
     device = neuron.device
-    (limit,) = device.limits(torch.zeros(1)) or ()
+    (limit,) = device.limits() or ()
     for rise, inside in ((0.0, True), (limit, True), (2 * limit, False), (-1.0, False)):
         state = torch.full((1, 1, 1, 2, 3), rise)
         law = law_from(device, state, sample=False)

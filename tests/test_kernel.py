@@ -5,6 +5,7 @@ import gc
 import math
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import numba
@@ -13,6 +14,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch.utils.checkpoint import checkpoint
 
 from ipnet import kernel, vector_math
 from ipnet.device import Device, card_names, load_device
@@ -107,6 +109,12 @@ def test_every_shipped_card_is_covered() -> None:
 )
 def test_shapes(shape: tuple[int, ...]) -> None:
     compare("mtj-thermal", inputs(*shape), 1e-10)
+
+
+@pytest.mark.parametrize("law", ["mtj-thermal", "two poles", "leaky", "memoryless"])
+@pytest.mark.parametrize("steps", [16, 37])
+def test_several_segments_and_strips(law: str, steps: int) -> None:
+    compare(law, inputs(steps, 1, 2, 1171), 1e-7 if law == "memoryless" else 1e-10)
 
 
 @pytest.mark.parametrize(
@@ -299,9 +307,31 @@ def test_threads_do_not_matter(emission: str, monkeypatch: pytest.MonkeyPatch) -
     found = []
     for threads in (1, 3):
         monkeypatch.setattr(torch, "get_num_threads", lambda threads=threads: threads)
-        found.append(results("mtj-thermal", inputs(4, 3, 5, 70), "fused", emission=emission))
+        found.append(results("mtj-thermal", inputs(19, 3, 2, 600), "fused", emission=emission))
     for one, three in zip(*found, strict=True):
         assert torch.allclose(one, three, rtol=1e-13)
+
+
+def test_a_state_and_its_gradient_of_any_stride() -> None:
+    x, weights = inputs(4, 2, 3, 5), inputs(3, 5, 2, 1, seed=1).permute(3, 2, 0, 1)
+    found = []
+    for backend in ("fused", "reference"):
+        rise = (10 * inputs(3, 5, 2, 1, seed=2).abs()).requires_grad_()
+        _, (last,) = neuron("mtj-thermal", 3, backend)(x, (rise.permute(3, 2, 0, 1),))
+        (last * weights).sum().backward()
+        found.append((last.detach(), rise.grad))
+    for fused, plain in zip(*found, strict=True):
+        assert torch.allclose(fused, plain, rtol=1e-10)
+
+
+def test_activation_checkpointing() -> None:
+    x, grads = inputs(4, 2, 3, 5), []
+    cell = neuron("mtj-thermal", 3, "fused")
+    for call in (cell, partial(checkpoint, cell, use_reentrant=False)):
+        u = x.clone().requires_grad_()
+        call(u)[0].sum().backward()
+        grads.append(u.grad)
+    assert torch.equal(*grads)
 
 
 def test_torch_compile_takes_it_whole() -> None:

@@ -26,7 +26,6 @@ Floats = NDArray[np.floating[Any]]
 _DEGREES = (2, 4, 6, 8, 10, 13, 16, 20, 24)  # few, so that cards share a kernel
 _CLOSE = {torch.float32: 3e-8, torch.float64: 1e-13}  # largest error, relative to the largest value
 _POINTS = 64  # where the error is seen
-_LARGEST = 1 << 21  # values at once, where every junction has its own law
 _EVERYWHERE = (-math.inf, math.inf)
 _INCREASING = {"exp": math.exp, "expm1": math.expm1, "log": math.log, "log1p": math.log1p, "sqrt": math.sqrt}
 
@@ -40,8 +39,8 @@ def interpolate(results: Sequence[Symbol], known: Mapping[str, Range], cost: Map
         cost: of an operation, in multiplications; 1 for those that are not named.
 
     Returns:
-        Quantities equal to within some units in the last place of the graph's precision, as long as what is given
-        stays within its bounds.
+        Quantities equal to within some units in the last place of the largest value that each part takes, as long
+        as what is given stays within its bounds.
     """
     order = ordered(results)
     of, bounds = roots(order), _bounds(order, known)
@@ -141,28 +140,28 @@ def _worth(degree: int) -> int:
     return 2 * (degree + 2)
 
 
-def _polynomial(symbol: Symbol, root: Symbol, ends: Range, price: int) -> list[Tensor | float] | None:
+def _polynomial(symbol: Symbol, root: Symbol, ends: Range, price: int) -> list[float] | None:
     """The coefficients of `symbol` in powers of `root` brought to [-1, 1]; None if none is cheaper and as good."""
     middle, half = _middle(ends)
-    graph, u = symbol.graph, np.cos(np.linspace(0, np.pi, _POINTS))
-    size = math.prod(graph.shape) if any(isinstance(part.value, Tensor) for part in ordered([symbol])) else 1
-    if not 0 < half < math.inf or size * _POINTS > _LARGEST:
+    u = np.cos(np.linspace(0, np.pi, _POINTS))
+    own = any(isinstance(part.value, Tensor) for part in ordered([symbol]))  # coefficients for every junction
+    if own or not 0 < half < math.inf:  # would be more to fetch than they save
         return None
 
     def at(u: Floats) -> Tensor:
-        return evaluate(symbol, {root: torch.from_numpy(middle + half * u).view(-1, *[1] * len(graph.shape))})
+        return evaluate(symbol, {root: torch.from_numpy(middle + half * u)})
 
     exact = at(u)
-    allowed = _CLOSE[graph.dtype] * exact.abs().amax(0)
+    allowed = _CLOSE[symbol.graph.dtype] * exact.abs().max()
     for degree in (degree for degree in _DEGREES if _worth(degree) < price):
         nodes, powers = chebyshev.chebpts1(degree + 1), np.zeros((degree + 1, degree + 1))
         for k, term in enumerate(np.eye(degree + 1)):
             powers[: k + 1, k] = chebyshev.cheb2poly(term)[: k + 1]
         terms = _product(np.linalg.inv(chebyshev.chebvander(nodes, degree)), at(nodes))
         coefficients = _product(powers, terms)  # in two steps: the terms fall as fast as the powers grow
-        error = (_product(np.vander(u, degree + 1, increasing=True), coefficients) - exact).abs().amax(0)
-        if bool((error <= allowed).all()):
-            return [c.item() if c.numel() == 1 else c for c in coefficients]
+        error = (_product(np.vander(u, degree + 1, increasing=True), coefficients) - exact).abs().max()
+        if error <= allowed < math.inf:
+            return coefficients.tolist()
     return None
 
 

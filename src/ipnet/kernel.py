@@ -52,7 +52,7 @@ class Law(NamedTuple):
         name = self.module.real.__name__
         room: NDArray[Any] | None = getattr(_ROOM, name, None)
         if room is None or room.size < self.module.WORK:
-            room = _aligned(np.zeros, self.module.WORK, self.module.real)
+            room = _aligned(self.module.WORK, self.module.real)
             setattr(_ROOM, name, room)
         return room
 
@@ -79,7 +79,7 @@ def law_of(
 ) -> Law:
     """The compiled law of a device, recorded again when a buffer or a plain attribute of it has changed.
 
-    Torch counts the changes of a tensor, except for those made through ``.data``.
+    Torch counts the changes of a tensor, except for those made through ``.data`` or numpy.
 
     Args:
         device: any device.
@@ -170,12 +170,12 @@ def _empty(shape: Sequence[int], like: Tensor) -> Tensor:
 
     It begins with a cache line, as tensors of torch do.
     """
-    return torch.from_numpy(_aligned(np.empty, math.prod(shape), _real(like.dtype))).view(*shape)
+    return torch.from_numpy(_aligned(math.prod(shape), _real(like.dtype))).view(*shape)
 
 
-def _aligned(make: Callable[..., NDArray[Any]], size: int, real: type[np.floating[Any]]) -> NDArray[Any]:
+def _aligned(size: int, real: type[np.floating[Any]]) -> NDArray[Any]:
     """An array that begins with a cache line: vectors from elsewhere touch two lines each."""
-    array = make(size + vector_math.LINE, real)
+    array = np.empty(size + vector_math.LINE, real)
     skipped = -array.ctypes.data % vector_math.LINE // array.itemsize
     return array[skipped : skipped + size]
 
@@ -207,7 +207,7 @@ def run_forward(
     """
     if not bool(gain.isfinite().all()):
         raise not_finite(gain, "gains")
-    y, last = _empty((x.shape[0], *state.shape[1:]), x), torch.empty_like(state)
+    y, last = _empty((x.shape[0], *state.shape[1:]), x), _empty(state.shape, x)
     marks = _empty((_marks(x) * mark, *state.shape), x)
     if not y.numel():
         return y, last.copy_(state), marks
@@ -250,7 +250,7 @@ def run_backward(
         sample: whether emissions were drawn; their gradient is that of the probability.
         to_x: whether the gradient of x is wanted; if not, it is empty.
     """
-    d_x, d_state = _empty(y.shape if to_x else (0,), x), torch.empty_like(d_last)
+    d_x, d_state = _empty(y.shape if to_x else (0,), x), _empty(d_last.shape, x)
     if not y.numel():
         return torch.zeros_like(x) if to_x else d_x, torch.zeros_like(gain), d_state.copy_(d_last)
     law = law_from(device, marks[0], sample=sample)
@@ -329,7 +329,7 @@ def _neuron(
 @_neuron.register_fake
 def _(x: Tensor, _: Tensor, state: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
     marks = x.new_empty(_marks(x) * rest[-1], *state.shape)
-    return x.new_empty(x.shape[0], *state.shape[1:]), torch.empty_like(state), marks
+    return x.new_empty(x.shape[0], *state.shape[1:]), x.new_empty(state.shape), marks
 
 
 @torch.library.custom_op("ipnet::neuron_backward", mutates_args=())
@@ -349,7 +349,7 @@ def _neuron_backward(
 
 @_neuron_backward.register_fake
 def _(x: Tensor, gain: Tensor, marks: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
-    return x.new_empty(x.shape if rest[-1] else 0), torch.empty_like(gain), torch.empty_like(marks[0])
+    return x.new_empty(x.shape if rest[-1] else 0), torch.empty_like(gain), x.new_empty(marks.shape[1:])
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
@@ -362,10 +362,11 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None
 
 def _differentiate(ctx: Any, d_y: Tensor | None, d_last: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
     to_x, to_gain, to_state = ctx.needs_input_grad[:3]
-    *_, marks, y = ctx.saved_tensors
+    saved = ctx.saved_tensors
+    *_, marks, y = saved
     d_y = torch.zeros_like(y) if d_y is None else d_y
     d_last = torch.zeros_like(marks[0]) if d_last is None else d_last
-    d_x, d_gain, d_state = _neuron_backward(*ctx.saved_tensors, d_y, d_last, ctx.number, ctx.sample, to_x)
+    d_x, d_gain, d_state = _neuron_backward(*saved, d_y, d_last, ctx.number, ctx.sample, to_x)
     return d_x if to_x else None, d_gain if to_gain else None, d_state if to_state else None, None, None, None
 
 

@@ -29,12 +29,13 @@ _COST = {
     "log": 20,
     "log1p": 24,
     "cloglog": 15,
-    "polynomial": 8,
+    "polynomial": 1,
     "logsumexp": 16,
     "draw": 20,
     "reciprocal": 8,
     "sqrt": 8,
 }
+_EACH = ("logsumexp", "polynomial")  # cost as much for each argument
 _PLAIN = {
     0.0: "zero",
     0.5: "half",
@@ -161,7 +162,7 @@ def _is_number(symbol: Symbol) -> bool:
 
 def _parted(symbols: Sequence[Symbol]) -> list[list[Symbol]]:
     """Symbols in parts of limited length: a processor overlaps the elements of a short loop, not of a long one."""
-    costs = [_COST.get(symbol.op, 1) * (len(symbol.args) if symbol.op == "logsumexp" else 1) for symbol in symbols]
+    costs = [_COST.get(symbol.op, 1) * (len(symbol.args) if symbol.op in _EACH else 1) for symbol in symbols]
     share = sum(costs) / math.ceil(sum(costs) / LENGTH) if symbols else 1
     parts: dict[int, list[Symbol]] = {}
     for symbol, cost, end in zip(symbols, costs, accumulate(costs), strict=True):
@@ -183,8 +184,8 @@ def write_source(
         shape: [devices, B, C, ...] of a step.
         dtype: single or double precision.
         sample: whether the neuron sends a random spike in place of its probability.
-        interpolated: whether polynomials may stand for parts of the law, see `ipnet.interpolation`; they are as
-            exact as the precision within `Device.limits`.
+        interpolated: whether polynomials may stand for parts of the law, see `ipnet.interpolation`, within
+            `Device.limits`.
 
     Raises:
         UnknownOperationError: see `ipnet.symbol`.
@@ -207,7 +208,7 @@ def write_source(
     sent, *after = cycle((lambda p: graph.node("draw", graph.constant(p))) if sample else (lambda p: p))
     _, *advanced = cycle(given)
     (p,) = found
-    limits = device.limits(V) if interpolated else None
+    limits = device.limits() if interpolated else None
     if limits is not None:
         known = {f"state{i}": (0.0, limit) for i, limit in enumerate(limits)} | {"y": (0.0, 1.0)}
         *laws, sent, p = interpolate([*after, *advanced, sent, p], known, _COST)
@@ -345,9 +346,9 @@ def backward(x, gain, scalars, fields, marks, y, d_y, d_last, d_x, d_gain, d_sta
             for i in range(POLES):
                 place = ((low_t // SEGMENT * POLES + i) * rows + row) * width + begin
                 copy(marks, place, strip[i * STRIP :][: end - begin])
-            for t in range(low_t, high_t * (POLES > 0)):
+            for t in range(low_t, high_t if POLES else low_t):
                 copy_back(strip, path, (t - low_t) * POLES * STRIP)
-                for start in range(begin, end * (t + 1 < high_t), BLOCK):
+                for start in range(begin, end if t + 1 < high_t else begin, BLOCK):
                     n, at = min(BLOCK, end - start), start - begin
                     whole = (n + 15) // 16 * 16
                     here, there = (t * clips + row % clips) * width + start, (t * rows + row) * width + start

@@ -330,9 +330,8 @@ def _d_reciprocal(y: Symbol, g: Symbol, _: Symbol) -> Sequence[Symbol]:
 
 
 def _d_cloglog(y: Symbol, g: Symbol, e: Symbol, *parts: Symbol) -> Sequence[Symbol | None]:
-    apply = (
-        y.graph.apply
-    )  # exp(eta - e), since exp(eta) exp(-e) is inf * 0 once e overflows; e itself is only an aid
+    apply = y.graph.apply
+    # exp(eta - e), since exp(eta) exp(-e) is inf * 0 once e overflows; e itself is only an aid
     return [None, *(apply("mul", g, apply("exp", apply("sub", eta, e))) for eta in parts)]
 
 
@@ -408,7 +407,7 @@ def gradients(results: Sequence[Symbol], seeds: Sequence[Symbol], wanted: Sequen
     Args:
         results: quantities.
         seeds: the gradient that reaches each of them.
-        wanted: quantities, taken as independent of each other: the chain ends at each.
+        wanted: given quantities.
     """
     graph = wanted[0].graph
     found: dict[int, Symbol] = {}
@@ -419,7 +418,7 @@ def gradients(results: Sequence[Symbol], seeds: Sequence[Symbol], wanted: Sequen
     for result, seed in zip(results, seeds, strict=True):
         reach(result, seed)
     for symbol in reversed(ordered(results)):
-        if id(symbol) in found and symbol.op in DERIVATIVE and symbol not in wanted:
+        if id(symbol) in found and symbol.op in DERIVATIVE:
             parts = DERIVATIVE[symbol.op](symbol, found[id(symbol)], *symbol.args)
             for arg, part in zip(symbol.args, parts, strict=True):
                 if part is not None and arg.op != "constant":

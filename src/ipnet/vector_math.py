@@ -19,6 +19,7 @@ import numpy as np
 from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.core import cgutils
+from numba.core.errors import TypingError
 from numba.extending import intrinsic
 
 FLAGS = {"nogil": True, "error_model": "numpy", "fastmath": {"contract", "nsz", "arcp"}}
@@ -195,6 +196,8 @@ def fetch(values, start, count):  # type: ignore[no-untyped-def]
 @intrinsic
 def copied(_: Any, values: Any, start: Any, to: Any, at: Any, count: Any) -> Any:
     """Copy `count` values from values[start] on to where to[at] begins: one call, little to compile."""
+    if values.dtype != to.dtype:
+        raise TypingError(f"arrays must be of one precision; got {values.dtype} and {to.dtype}.")
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         places = []

@@ -92,11 +92,12 @@ class Device(nn.Module, abc.ABC):
             What was emitted, in [0, 1], and the state at the start of the next cycle.
         """
 
-    def limits(self, V: Tensor) -> tuple[float, ...] | None:  # noqa: ARG002
-        """The largest value that each part of the state, never below 0, can reach from rest; None if unknown.
+    def limits(self) -> tuple[float, ...] | None:
+        """Bounds that no cycle leaves: each part of the state stays between 0 and its limit; None if unknown.
 
-        Args:
-            V: pulses, as for `cycle`: where junctions differ, their shape says which are meant.
+        Where they are known, parts of the law may be computed as polynomials (`ipnet.interpolation`), but for a
+        probability that is written with `ipnet.surrogate.cloglog`.
+
         """
         return None
 

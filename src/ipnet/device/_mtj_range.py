@@ -70,7 +70,7 @@ def _require(who: str, key: str, rule: str, wrong: float, cure: str) -> None:
 def choose_rule(device: "MTJ") -> tuple[Quadrature, float]:
     """The smallest quadrature that is good enough for the pulse that switches, and its error in P.
 
-    A single node stands in the middle of the pulse or, if that is not good enough, where its error is least.
+    A single node stands in the middle of the pulse or, if that is not good enough, where its error has a minimum.
     The error is the largest difference to 128 nodes for voltages up to V_max and for junctions that are cold, half
     as hot and as hot as V_max makes them, with all their poles or with the first or the others alone.
     """
@@ -88,11 +88,14 @@ def choose_rule(device: "MTJ") -> tuple[Quadrature, float]:
             p = cloglog(device.log_hazard(V, width, state, antiparallel=device.resting, rule=rule))
             return float((p - exact).abs().max())
 
-        best = minimize_scalar(lambda time: error_of(_single(time)), bounds=(0.1, 0.9), options={"xatol": 1e-3})
-        for rule in (_single(0.5), _single(float(best.x)), *_RULES):
-            error = error_of(rule)
-            if error <= SWITCHING_ERROR:
-                break
+        rule = _single(0.5)
+        error = error_of(rule)
+        if error > SWITCHING_ERROR:
+            best = minimize_scalar(lambda t: error_of(_single(t)), bounds=(0.1, 0.9), options={"xatol": 1e-4})
+            for rule in (_single(round(float(best.x), 3)), *_RULES):
+                error = error_of(rule)
+                if error <= SWITCHING_ERROR:
+                    break
     return rule, error
 
 

@@ -60,10 +60,6 @@ class Varied(Device):
         population, stuck = self.population(V)
         return population.cycle(V, state, lambda p: emit(torch.where(stuck.isnan(), p, stuck)))
 
-    def limits(self, V: Tensor) -> tuple[float, ...] | None:
-        """Of the hottest junction of the population."""
-        return self.population(V)[0].limits(V)
-
     def memory_cycles(self) -> float:
         """Of the card's own junction."""
         return self.nominal.memory_cycles()

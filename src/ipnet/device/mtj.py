@@ -335,7 +335,7 @@ class MTJ(Device):
         """The rise that V_max would reach in the parallel state, the upper end of the valid range [K]."""
         return self.steady_rise(self.V_max)
 
-    def limits(self, V: Tensor) -> tuple[float, ...]:  # noqa: ARG002
+    def limits(self) -> tuple[float, ...]:
         """The rises [K] that the strongest of all pulses would reach in the parallel state, were it held."""
         strongest = torch.stack([self.V_max, self.V_probe, self.V_read, self.V_reset]).max()
         rises = self.R_th.reshape(self.poles, -1) * self.power(strongest, antiparallel=False).max()
