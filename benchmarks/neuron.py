@@ -5,9 +5,10 @@
     python benchmarks/neuron.py --json
 
 Contenders take turns, so that what disturbs the machine disturbs all alike; each has a process of its own, since
-the memory that one leaves to a process serves those that follow; one process computes at a time. All get the same
-numbers in the layout they like best, in single precision, with gradients for the input and for
-parameters. Peers live in an environment of their own and are left out, with the reason, where it is missing.
+the memory that one leaves to a process serves those that follow; one process computes at a time. A pass that is
+not timed precedes each that is: a system may have taken the memory of a process that slept. All get the same
+numbers in the layout they like best, in single precision, with gradients for the input and for parameters. Peers
+live in an environment of their own and are left out, with the reason, where it is missing.
 Threads that wait for others sleep (OpenMP's passive policy): where they spin, whoever shares the machine slows a
 contender of many small operations down many times over. ``--allocator warm`` lets freed memory stay with the
 process, so that nobody pays for fresh pages; ``system`` (the default) leaves the C library as users have it.

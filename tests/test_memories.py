@@ -310,6 +310,9 @@ def test_a_bank_is_its_junctions_side_by_side() -> None:
     alone = [MEMORIES.build("intrinsic", 3, clock=clock)(x) for clock in BANK]
     assert torch.equal(together, torch.cat([y for y, _ in alone], 2))
     assert all(torch.equal(a, b) for a, (_, (b,)) in zip(state, alone, strict=True))
+    for bank in ([], 3):
+        with pytest.raises(IPNetError, match="a bank must be a list"):
+            Network((2, 8, 8), 3, Backbone(width=4), "intrinsic", bank=bank)
     horizons = MEMORIES.build("intrinsic", 3, bank=BANK).report()["bank_horizons"]
     assert horizons == sorted(horizons)  # a short cycle forgets less between frames
 

@@ -41,6 +41,8 @@ def test_metrics_by_hand() -> None:
     assert found["rmse"].value == 1.0
     assert found["mae"].value == 1.0
     assert found["explained_variance"].value == pytest.approx(1 - 0.75 / 5)
+    assert found["r2"].value == pytest.approx(1 - 1 / 5)  # the score: a constant error counts
+    assert found[task.score_name] is found["r2"]
     estimate = found["rmse"]
     assert isinstance(estimate, Estimate)
     assert (estimate.n, estimate.unit, found["explained_variance"].unit) == (4, "deg", "1")  # type: ignore[union-attr]

@@ -283,7 +283,8 @@ def card_of(result: Result) -> Card[Any, Any] | None:
     if result.model["memory"] != "intrinsic":
         return None
     try:
-        card = load_device(options.get("card", "mtj-thermal"), **(options.get("clock") or {})).card
+        clock = (options.get("clock") or {}) | (options.get("bank") or [{}])[0]
+        card = load_device(options.get("card", "mtj-thermal"), **clock).card
     except IPNetError:
         return None
     same = (

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ipnet.comparison import Paired, right_answers, sign_test
+from ipnet.errors import IPNetError
 from ipnet.perturbation import PERTURBATIONS
 from ipnet.results import Metric, Proportion, mean_interval
 from ipnet.robustness import Answers, Robustness
@@ -82,7 +83,15 @@ def paired_at(first: Sequence[Robustness], second: Sequence[Robustness], name: s
         name: of the perturbation.
         level: that both were tested at; the neutral one compares them undisturbed. Of several draws the first
             counts.
+
+    Raises:
+        IPNetError: their answers are not classes.
     """
+    if not isinstance(first[0].undisturbed.metrics[first[0].score_name], Proportion):
+        raise IPNetError(
+            f"the sign test needs answers that are right or wrong; '{first[0].study}' is scored by "
+            f"{first[0].score_name}: compare errors with ipnet.bootstrap.paired_bootstrap."
+        )
     one, other = (
         ChainMap(
             *(

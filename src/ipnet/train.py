@@ -266,7 +266,7 @@ def _write_trace(trainee: Trainee, path: Path) -> None:
     items = trainee.task.items("validation")
     x, _ = items.batch([0])
     states = trainee.network.eval().trace(x, "frontier")
-    if not states or not states[0]:
+    if not states or not states[0] or states[0][0].shape[-3:] != x.shape[2:]:  # traces of several time constants
         return
     arrays = {
         "frames": x[:, 0].numpy().astype(np.float16),

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ipnet.device import State, load_device
+from ipnet.errors import IPNetError
 from ipnet.memory import Memory
 from ipnet.neuron import Emission, Neuron
 from ipnet.units import format_si
@@ -30,7 +31,7 @@ class Intrinsic(Memory):
         variation_seed: which of them stands where.
 
     Raises:
-        IPNetError: see `ipnet.device.load_device` and `ipnet.neuron.Neuron`.
+        IPNetError: an empty bank; see `ipnet.device.load_device` and `ipnet.neuron.Neuron`.
 
     References:
         arXiv:2512.15829 (the idea; every device value comes from the card).
@@ -83,12 +84,11 @@ class Intrinsic(Memory):
     def report(self) -> dict[str, Any]:
         """Card values in SI, clock period and memory horizon in frames (one frame is one clock cycle).
 
-        Of a bank it is the junction that remembers longest; ``bank_horizons`` are those of all.
+        Of a bank it is the first junction; ``bank_horizons`` are those of all.
         """
-        devices = [neuron.device for neuron in self.neurons]
-        device = max(devices, key=lambda device: device.memory_cycles())
+        device = self.neurons[0].device
         period = getattr(device.card.clock, "t_cycle", None)
-        horizons = [device.memory_cycles() for device in devices]
+        horizons = [neuron.device.memory_cycles() for neuron in self.neurons]
         return {
             "card": device.card.name,
             "parameters": device.card.parameters.model_dump(),
@@ -101,4 +101,8 @@ class Intrinsic(Memory):
 
 
 def _bank(bank: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
+    if bank is not None and not (isinstance(bank, list) and bank):
+        raise IPNetError(
+            f"a bank must be a list of clock tables, at least one; got {bank!r}: leave it out for one."
+        )
     return bank or [{}]

@@ -12,7 +12,8 @@ from ipnet.perturbation import InputPerturbation
 class BackgroundActivity(InputPerturbation):
     """n' = n + k with k ~ Poisson(level), independent for every pixel, polarity and frame.
 
-    Valid for: frames of equal duration. A rate r [1/s per pixel and polarity] is a level of r times that duration.
+    Valid for: frames of equal duration. A rate r [1/s per pixel of the frame and
+    polarity] is a level of r times that duration; a pixel that sums k pixels of the sensor has k times their rate.
 
     References:
         Hu, Liu & Delbruck, "v2e: From Video Frames to Realistic DVS Events", CVPR Workshops 2021.

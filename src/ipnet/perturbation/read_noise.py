@@ -12,14 +12,15 @@ from ipnet.perturbation._copies import with_outputs
 
 
 class ReadNoise(NetworkPerturbation):
-    """y' = y + level rms(y) z with z ~ N(0, 1) at every output of every memory in every frame.
+    """y' = y + level sd(y) z with z ~ N(0, 1) at every output of every memory in every frame.
 
-    rms(y) is the root mean square of the memory's outputs over the clip, so that memories whose outputs have
-    another scale are disturbed as much. What the memory carries on is untouched: the noise is in the reading.
+    sd(y) is the standard deviation of the memory's outputs over the clip, so that memories whose outputs have
+    another scale or an offset are disturbed as much: an offset tells nothing. What the memory carries on is
+    untouched: the noise is in the reading.
     The draws follow the order of the clips and differ with the size of the batches.
     """
 
-    meaning: ClassVar[str] = "standard deviation relative to the root mean square of the output [1]"
+    meaning: ClassVar[str] = "standard deviation relative to that of the output [1]"
     highest: ClassVar[float] = math.inf
 
     def inapplicable(self, network: Network) -> str:
@@ -30,7 +31,7 @@ class ReadNoise(NetworkPerturbation):
         """Add the noise to what the memories answer."""
 
         def read(place: str, y: Tensor) -> Tensor:  # noqa: ARG001
-            rms = y.square().mean([axis for axis in range(y.dim()) if axis != 1], keepdim=True).sqrt()
-            return y + level * rms * torch.randn(y.shape, generator=generator).to(y)
+            sd = y.std([axis for axis in range(y.dim()) if axis != 1], correction=0, keepdim=True)
+            return y + level * sd * torch.randn(y.shape, generator=generator).to(y)
 
         return with_outputs(network, list(network.memories), read)

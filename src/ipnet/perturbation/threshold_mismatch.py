@@ -18,7 +18,8 @@ class ThresholdMismatch(InputPerturbation):
 
     References:
         Lichtsteiner, Posch & Delbruck, IEEE J. Solid-State Circuits 43, 566 (2008): 2.1 % contrast mismatch at
-        thresholds of about 15 %, so a level near 0.14.
+        thresholds of about 15 %, so a level near 0.14 for frames in the sensor's own pixels; sums of
+        several differ by less.
     """
 
     meaning: ClassVar[str] = "standard deviation of the logarithm of the threshold [1]"

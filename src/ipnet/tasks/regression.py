@@ -66,7 +66,7 @@ class Regression(ClipTask):
         Stat. 17, 1217 (1989).
     """
 
-    score_name = "explained_variance"
+    score_name = "r2"
 
     def __init__(
         self,
@@ -121,9 +121,10 @@ class Regression(ClipTask):
         return self._mean + self._sd * output[:, 0]
 
     def metrics(self, predicted: Tensor, y: Tensor) -> dict[str, Metric]:
-        """`rmse` and `mae` in the unit of the target, and `explained_variance`, of clips in their order.
+        """`rmse` and `mae` in the unit of the target, `r2` and `explained_variance`, of clips in their order.
 
-        ``explained_variance = 1 - var(predicted - y) / var(y)``; it is 0 for any constant prediction.
+        ``r2 = 1 - mean((predicted - y)^2) / var(y)``; ``explained_variance = 1 - var(predicted - y) / var(y)``
+        forgives a constant error, and is 0 for any constant prediction.
         """
         truth = y.double().numpy()
         error = predicted.double().numpy() - truth
@@ -138,7 +139,8 @@ class Regression(ClipTask):
         return {
             "rmse": estimate(lambda mean: np.sqrt(mean[:, 0]), self.unit),
             "mae": estimate(lambda mean: mean[:, 1], self.unit),
-            "explained_variance": estimate(_explained_variance, "1"),
+            "r2": estimate(lambda mean: _share(mean[:, 0], mean), "1"),
+            "explained_variance": estimate(lambda mean: _share(mean[:, 0] - mean[:, 2] ** 2, mean), "1"),
         }
 
     @classmethod
@@ -147,8 +149,8 @@ class Regression(ClipTask):
         return cls(data={"name": "simulated_driving", "drives": 3, "duration": 2.0, "sensor": 16}, steps=6)
 
 
-def _explained_variance(mean: Array) -> Array:
-    """From the means of squared error, its size, error, centred truth and its square [R, 5]."""
-    unexplained, total = mean[:, 0] - mean[:, 2] ** 2, mean[:, 4] - mean[:, 3] ** 2
+def _share(left: Array, mean: Array) -> Array:
+    """1 - left / variance of the truth, from the means [R, 5] in the order of `Regression.metrics`."""
+    total = mean[:, 4] - mean[:, 3] ** 2
     varied = total > 0
-    return np.where(varied, 1 - unexplained / np.where(varied, total, 1.0), 0.0)
+    return np.where(varied, 1 - left / np.where(varied, total, 1.0), 0.0)
