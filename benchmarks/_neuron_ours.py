@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from _contender import Contender, Stage, pixels
 from _worker import serve, versions
 from ipnet.cards import shipped_cards
 from ipnet.device import load_device
+from ipnet.memory import MEMORIES
 from ipnet.neuron import Backend, Neuron
 
 
@@ -48,34 +49,10 @@ def recurrent(kind: type[nn.LSTM | nn.GRU], channels: int) -> Contender:
     return Contender(module, lambda x: module(x)[0], pixels)
 
 
-class ConvLSTM(nn.Module):
-    """A convolutional LSTM, 3x3; the share of the input is computed for all steps at once.
-
-    References:
-        Shi et al., NeurIPS 2015, without peepholes.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.of_input = nn.Conv2d(channels, 4 * channels, 3, padding=1)
-        self.of_hidden = nn.Conv2d(channels, 4 * channels, 3, padding=1, bias=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """From [T, B, C, H, W] to the same."""
-        h = c = torch.zeros_like(x[0])
-        hidden = []
-        for from_input in self.of_input(x.flatten(0, 1)).unflatten(0, x.shape[:2]).unbind(0):
-            i, f, o, g = (from_input + self.of_hidden(h)).chunk(4, 1)
-            c = f.sigmoid() * c + i.sigmoid() * g.tanh()
-            h = o.sigmoid() * c.tanh()
-            hidden.append(h)
-        return torch.stack(hidden)
-
-
 def convlstm(channels: int) -> Contender:
-    """See `ConvLSTM`."""
-    module = ConvLSTM(channels)
-    return Contender(module, module)
+    """A convolutional LSTM, 3x3."""
+    module = MEMORIES.build("convlstm", channels)
+    return Contender(module, lambda x: module(x)[0])
 
 
 MAKERS: dict[str, Callable[[int], Contender]] = {

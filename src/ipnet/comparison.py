@@ -53,7 +53,28 @@ class Paired:
 
 
 @dataclass(frozen=True)
-class Standing:
+class Seeds:
+    """The runs of one contender of a study.
+
+    Args:
+        results: one per seed.
+    """
+
+    results: tuple[Result, ...]
+
+    @property
+    def contender(self) -> str:
+        """The contender as the study names it."""
+        return self.results[0].contender
+
+    @property
+    def seeds(self) -> int:
+        """How many networks were trained."""
+        return len(self.results)
+
+
+@dataclass(frozen=True)
+class Standing(Seeds):
     """What a study found for one contender, over its seeds.
 
     Args:
@@ -65,22 +86,11 @@ class Standing:
         class_pooled: the same, ignoring the direction; None without time-reversed copies.
     """
 
-    results: tuple[Result, ...]
     accuracy: float
     low: float
     high: float
     pooled: Proportion
     class_pooled: Proportion | None
-
-    @property
-    def contender(self) -> str:
-        """The contender as the study names it."""
-        return self.results[0].contender
-
-    @property
-    def seeds(self) -> int:
-        """How many networks were trained."""
-        return len(self.results)
 
     @property
     def n(self) -> int:

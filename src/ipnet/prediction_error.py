@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from ipnet.bootstrap import paired_bootstrap
-from ipnet.comparison import command_of, same_setting
+from ipnet.comparison import Seeds, command_of, same_setting
 from ipnet.errors import IPNetError
 from ipnet.results import Estimate, Result, mean_interval
 
 
 @dataclass(frozen=True)
-class ErrorStanding:
+class ErrorStanding(Seeds):
     """What a regression study found for one contender, over its seeds.
 
     Args:
@@ -21,18 +21,7 @@ class ErrorStanding:
             with the best validation score; None for the reference itself, or without one.
     """
 
-    results: tuple[Result, ...]
     against: Estimate | None = None
-
-    @property
-    def contender(self) -> str:
-        """The contender as the study names it."""
-        return self.results[0].contender
-
-    @property
-    def seeds(self) -> int:
-        """How many networks were trained."""
-        return len(self.results)
 
     @property
     def command(self) -> str:
