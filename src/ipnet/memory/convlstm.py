@@ -14,7 +14,8 @@ class ConvLSTM(Memory):
 
     (i_t, f_t, o_t, g_t) = W * x_t + U * h_{t-1} + b, the first three through a sigmoid, * the convolution over
     [H, W], zero outside the map. There are no peepholes from c to the gates, as in most code since; the paper has
-    them. h is bounded by tanh, so it replaces the activation function that would follow.
+    them. The bias of the forget gate f starts at 1, so that it remembers before it has learnt to; all else starts
+    as torch draws it. h is bounded by tanh, so it replaces the activation function that would follow.
 
     Args:
         channels: C of input, state and output.
@@ -25,7 +26,8 @@ class ConvLSTM(Memory):
 
     References:
         Shi et al., "Convolutional LSTM Network: A Machine Learning Approach for Precipitation Nowcasting",
-        NeurIPS 2015, eq. (3).
+        NeurIPS 2015, eq. (3). The bias: Jozefowicz, Zaremba & Sutskever, "An Empirical Exploration of Recurrent
+        Network Architectures", ICML 2015.
     """
 
     places: ClassVar[tuple[Place, ...]] = ("sensor", "map")
@@ -37,6 +39,7 @@ class ConvLSTM(Memory):
         require_odd(kernel, "spatial")
         self.of_input = nn.Conv2d(channels, 4 * channels, kernel, padding=kernel // 2)
         self.of_hidden = nn.Conv2d(channels, 4 * channels, kernel, padding=kernel // 2, bias=False)
+        nn.init.ones_(self.of_input.get_parameter("bias")[channels : 2 * channels])
 
     def forward(
         self, x: Tensor, state: tuple[Tensor, Tensor] | None = None

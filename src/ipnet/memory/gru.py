@@ -10,6 +10,8 @@ from ipnet.memory import Memory, Place
 class GRU(Memory):
     """h_t = (1 - z_t) n_t + z_t h_{t-1}, y_t = h_t, gates from x_t and h_{t-1}, of the width of its input.
 
+    All values start as torch draws them, uniform within 1/sqrt(C).
+
     Args:
         channels: C, the width of input and state.
 

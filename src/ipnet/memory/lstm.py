@@ -10,11 +10,15 @@ from ipnet.memory import Memory, Place
 class LSTM(Memory):
     """c_t = f_t c_{t-1} + i_t g_t, y_t = o_t tanh(c_t), gates from x_t and y_{t-1}, of the width of its input.
 
+    The bias of the forget gate f starts at 1, so that it remembers before it has learnt to; all else starts as
+    torch draws it.
+
     Args:
         channels: C, the width of input and state.
 
     References:
-        Hochreiter & Schmidhuber, Neural Comput. 9, 1735 (1997); `torch.nn.LSTM`.
+        Hochreiter & Schmidhuber, Neural Comput. 9, 1735 (1997); `torch.nn.LSTM`. The bias: Jozefowicz,
+        Zaremba & Sutskever, "An Empirical Exploration of Recurrent Network Architectures", ICML 2015.
     """
 
     places: ClassVar[tuple[Place, ...]] = ("vector",)
@@ -22,6 +26,9 @@ class LSTM(Memory):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.cell = nn.LSTM(channels, channels)
+        forget = slice(channels, 2 * channels)  # torch's order is i, f, g, o, and its two biases add up
+        nn.init.ones_(self.cell.get_parameter("bias_ih_l0")[forget])
+        nn.init.zeros_(self.cell.get_parameter("bias_hh_l0")[forget])
 
     def forward(
         self, x: Tensor, state: tuple[Tensor, Tensor] | None = None

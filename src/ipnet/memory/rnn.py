@@ -10,6 +10,8 @@ from ipnet.memory import Memory, Place
 class RNN(Memory):
     """h_t = tanh(W x_t + U h_{t-1} + b), y_t = h_t, of the width of its input.
 
+    All values start as torch draws them, uniform within 1/sqrt(C).
+
     Args:
         channels: C, the width of input and state.
 
