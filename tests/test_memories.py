@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ipnet.config import Backbone
+from ipnet.config import Backbone, Training
 from ipnet.contracts import ContractViolation, check_memory
 from ipnet.errors import IPNetError
 from ipnet.memory import MEMORIES, Memory
@@ -40,9 +40,9 @@ def network(name: str, *at: str, **options: object) -> Network:
     [
         *((name, {"kernel": 5}) for name in (*OVER_TIME, "convlstm")),
         *((name, {"kernel": kernel, "causal": True}) for name in OVER_TIME for kernel in (1, 3, 5)),
-        ("lif", {"tau": 8.0}),
+        ("lif", {"tau": 8.0, "gain": 0.5}),
         ("leaky", {"tau": 0.5}),
-        ("ssm", {"r_min": 0.9, "r_max": 0.999}),
+        ("ssm", {"r_min": 0.9, "r_max": 0.999, "max_phase": 0.3}),
     ],
     ids=str,
 )
@@ -56,10 +56,14 @@ def test_options_keep_the_contract(name: str, options: dict[str, object]) -> Non
         ("convlstm", {"kernel": 2}, r"the spatial kernel must be odd and positive; got 2: use 3 or 5"),
         ("conv3d", {"kernel": -1}, r"the temporal kernel must be odd and positive; got -1"),
         ("lif", {"tau": 1.0}, r"tau must be above 1 and finite; got 1.0 frames: use 2"),
+        ("lif", {"gain": 0.0}, r"the gain must be positive and finite; got 0.0: use 1"),
+        ("lif", {"gain": math.inf}, r"got inf: use 1"),
         ("leaky", {"tau": 0.0}, r"tau must be positive and finite; got 0.0 frames: use 4"),
         ("leaky", {"tau": math.inf}, r"got inf frames"),
         ("ssm", {"r_min": 0.5, "r_max": 0.5}, r"0 <= r_min < r_max <= 1; got 0.5 and 0.5: use 0 and 1"),
         ("ssm", {"r_max": 1.1}, r"got 0.0 and 1.1"),
+        ("ssm", {"max_phase": 0.0}, r"max_phase must be above 0 and at most 2 pi; got 0.0 rad: leave it out"),
+        ("ssm", {"max_phase": 6.3}, r"got 6.3 rad"),
     ],
 )
 def test_a_wrong_option(name: str, options: dict[str, object], message: str) -> None:
@@ -84,6 +88,17 @@ def test_the_leaky_trace_is_its_closed_form_in_every_channel() -> None:
     torch.testing.assert_close(state, y[-1:])
 
 
+def test_the_leaky_trace_learns_its_time_constant_at_the_learning_rate_of_all() -> None:
+    memory, x = build("leaky", 2), random(16, 8, 2)
+    target = torch.cat([build("leaky", 1, tau=tau)(x[:, :, i : i + 1])[0] for i, tau in enumerate((2.0, 8.0))], 2)
+    optimizer = torch.optim.AdamW(memory.parameters(), lr=Training().learning_rate)
+    for _ in range(1000):
+        optimizer.zero_grad()
+        (memory(x)[0] - target.detach()).square().mean().backward()
+        optimizer.step()
+    assert (-1 / memory.w.sigmoid().log()).tolist() == pytest.approx([2.0, 8.0], rel=0.05)
+
+
 def test_lif_spikes_and_resets_as_computed_by_hand() -> None:
     memory = build("lif", 2, tau=4.0)
     memory.w.data[1] = 0  # tau = 2
@@ -92,8 +107,9 @@ def test_lif_spikes_and_resets_as_computed_by_hand() -> None:
     # v = 0.5, 0.875, 1.15625 -> 0, 0, 0.75 with tau = 4; 1 -> 0, 1 -> 0, 1 -> 0, 0, 1.5 -> 0 with tau = 2
     assert y[:, 0].T.tolist() == [[0, 0, 1, 0, 0], [1, 1, 1, 0, 1]]
     assert v.flatten().tolist() == [0.75, 0.0]
-    memory.log_gain.data[0] = math.log(2)  # v = 1 -> 0, 1 -> 0, 1 -> 0, 0, 1.5 -> 0 with tau = 4
-    assert memory(1.001 * x)[0][:, 0, 0].tolist() == [1, 1, 1, 0, 1]
+    stronger = build("lif", 2, tau=4.0, gain=2.002)  # v = 1 -> 0, 1 -> 0, 1 -> 0, 0, 1.5 -> 0
+    assert stronger(x)[0][:, 0].T.tolist() == [[1, 1, 1, 0, 1]] * 2
+    assert set(dict(stronger.named_parameters())) == {"w", "log_gain"}
 
 
 def test_lif_passes_the_gradient_of_an_arctangent_but_none_through_the_reset() -> None:
@@ -123,18 +139,24 @@ def test_arctan_spikes_have_the_slope_of_their_arctangent() -> None:
 
 
 def dense_state_space(memory: Memory, x: Tensor) -> Tensor:
-    """Every y_t of x [T, B, C] as a sum over matrix powers in complex double precision."""
+    """Every y_t of x [T, B, C] from its equations, with matrix powers in complex double precision."""
     value = {name: parameter.detach().double() for name, parameter in memory.named_parameters()}
     A = torch.diag(torch.exp(torch.complex(-value["nu"].exp(), value["theta"].exp())))
     B, C = torch.complex(*value["B"].chunk(2, 0)), torch.complex(*value["C"].chunk(2, 1)).conj()
     B = value["log_gamma"].exp()[:, None] * B
     impulse = [(C @ torch.linalg.matrix_power(A, t) @ B).real for t in range(len(x))]
     impulse[0] = impulse[0] + torch.diag(value["D"])
-    return torch.stack([sum(x[s] @ impulse[t - s].T for s in range(t + 1)) for t in range(len(x))])
+    u = (x - x.mean(2, keepdim=True)) / (x.var(2, keepdim=True, unbiased=False) + 1e-5).sqrt()
+    u = value["norm.weight"] * u + value["norm.bias"]
+    v = torch.stack([sum(u[s] @ impulse[t - s].T for s in range(t + 1)) for t in range(len(u))])
+    z = v * (1 + torch.erf(v / math.sqrt(2))) / 2
+    (W_1, W_2), (b_1, b_2) = value["W.weight"].chunk(2), value["W.bias"].chunk(2)
+    return x + (z @ W_1.T + b_1) / (1 + torch.exp(-z @ W_2.T - b_2))
 
 
 def test_the_state_space_layer_is_a_dense_complex_system() -> None:
     memory, x = build("ssm", 5, r_min=0.4).double(), random(7, 3, 5).double()
+    memory.norm.weight.data, memory.norm.bias.data = random(2, 5, seed=2).double()
     y, (real, imaginary) = memory(x)
     torch.testing.assert_close(y, dense_state_space(memory, x))
     assert real.shape == imaginary.shape == (1, 3, 5)
@@ -144,7 +166,8 @@ def test_the_state_space_layer_has_the_gradients_of_its_values() -> None:
     memory = build("ssm", 3).double()
     x = random(4, 2, 3).double().requires_grad_()
     names, values = zip(*memory.named_parameters(), strict=True)
-    assert set(names) == {"nu", "theta", "log_gamma", "B", "C", "D"}
+    block = {"norm.weight", "norm.bias", "W.weight", "W.bias"}
+    assert set(names) == {"nu", "theta", "log_gamma", "B", "C", "D"} | block
 
     def run(x: Tensor, *values: Tensor) -> Tensor:
         return torch.func.functional_call(memory, dict(zip(names, values, strict=True)), (x,))[0]
@@ -153,18 +176,20 @@ def test_the_state_space_layer_has_the_gradients_of_its_values() -> None:
 
 
 def test_the_state_space_layer_starts_on_its_ring_with_states_of_the_size_of_the_input() -> None:
-    memory = build("ssm", 400, r_min=0.6, r_max=0.8)
+    memory = build("ssm", 400, r_min=0.6, r_max=0.8, max_phase=0.5)
     radius = torch.exp(-torch.exp(memory.nu)).detach()
     assert 0.6 <= radius.min() < 0.61
     assert 0.79 < radius.max() <= 0.8
     assert (radius**2).mean().item() == pytest.approx((0.36 + 0.64) / 2, abs=0.02)
     torch.testing.assert_close(memory.log_gamma.exp(), (1 - radius**2).sqrt())
-    _, (real, imaginary) = memory(random(60, 4, 400))
+    assert 0.49 < memory.theta.exp().max() <= 0.5
+    _, (real, imaginary) = memory(30 + 20 * random(60, 4, 400))  # the norm takes offset and size away
     assert (real.square() + imaginary.square()).mean().item() == pytest.approx(1, abs=0.1)
 
 
 def test_the_convolutional_lstm_is_its_equations_step_by_step() -> None:
     C, memory = 3, build("convlstm", 3, kernel=5)
+    memory.of_input.bias.data = random(4 * C, seed=2)
     W, U, b = memory.of_input.weight, memory.of_hidden.weight, memory.of_input.bias
     x = random(4, 2, C, 6, 7)
     h = c = torch.zeros(2, C, 6, 7)
@@ -178,6 +203,27 @@ def test_the_convolutional_lstm_is_its_equations_step_by_step() -> None:
         h = torch.sigmoid(o) * torch.tanh(c)
         torch.testing.assert_close(y[t], h, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close((last_h[0], last_c[0]), (h, c), rtol=1e-4, atol=1e-6)
+
+
+def test_only_a_forget_gate_starts_open() -> None:
+    C = 5
+    cell, maps = build("lstm", C).cell, build("convlstm", C).of_input
+    for bias, draw in ((cell.bias_ih_l0 + cell.bias_hh_l0, 2 / math.sqrt(C)), (maps.bias, 1 / math.sqrt(9 * C))):
+        forget, others = bias[C : 2 * C], torch.cat([bias[:C], bias[2 * C :]])
+        assert torch.equal(forget, torch.ones(C))
+        assert 0 < others.abs().max() < draw
+        assert bias.requires_grad
+
+
+def test_the_lstm_is_its_equations_with_the_forget_gate_second() -> None:
+    C, memory, x = 3, build("lstm", 3), random(4, 2, 3)
+    W, U, b = memory.cell.weight_ih_l0, memory.cell.weight_hh_l0, memory.cell.bias_ih_l0 + memory.cell.bias_hh_l0
+    h = c = torch.zeros(2, C)
+    for t, y in enumerate(memory(x)[0]):
+        i, f, g, o = (x[t] @ W.T + h @ U.T + b).split(C, 1)
+        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+        h = o.sigmoid() * c.tanh()
+        torch.testing.assert_close(y, h, rtol=1e-4, atol=1e-6)
 
 
 # ---------------------------------------------------------------------------------------- convolutions over time

@@ -99,12 +99,12 @@ def test_building_leaves_the_global_random_state_alone() -> None:
 
 
 def test_without_memory_the_order_of_frames_does_not_matter() -> None:
-    x = 4 * frames(6, 2)  # enough to make every neuron spike
-    none = build("none")
+    x = 4 * frames(6, 2)  # with the norm of a batch enough to make every neuron spike
+    none = build("none").train()
     assert not none.memories
     torch.testing.assert_close(none(x.flip(0))[0].mean(0), none(x)[0].mean(0), rtol=1e-5, atol=1e-6)
     for contender in set(MEMORIES) - {"none"}:
-        network = build(contender)
+        network = build(contender).train()
         gap = (network(x.flip(0))[0].mean(0) - network(x)[0].mean(0)).abs().max()
         assert gap > 1e-6, contender
 
@@ -129,7 +129,7 @@ BACKBONE = T * (
         ("rnn", T * 2 * 8 * 8),
         ("lstm", T * 4 * 2 * 8 * 8),
         ("gru", T * 3 * 2 * 8 * 8),
-        ("ssm", T * 4 * 8 * 8),
+        ("ssm", T * 6 * 8 * 8),
         ("leaky", 0),
         ("lif", 0),
         ("convlstm", T * (H // 2) * (W // 2) * 4 * 2 * 9 * 8 * 8),
@@ -161,9 +161,10 @@ def test_counting_draws_nothing_and_moves_no_statistics() -> None:
         ("rnn", 2 * 8 * 8 + 2 * 8),
         ("lstm", 4 * (2 * 8 * 8 + 2 * 8)),
         ("gru", 3 * (2 * 8 * 8 + 2 * 8)),
-        ("ssm", 4 * 8 * 8 + 4 * 8),
+        ("ssm", 6 * 8 * 8 + (4 + 2 + 2) * 8),
         ("leaky", 2),
-        ("lif", 2 * 2),
+        ("lif", 2 * (4 + 4 + 8)),
+        ("lif@frontier", 2 * 2),
         ("convlstm", 4 * (2 * 9 * 8 * 8 + 8)),
         ("conv3d@stem", 27 * 4 * 4 + 2 * 4),
         ("conv2plus1d@stem", 3 * 4 * 4 + 2 * 4),
@@ -202,6 +203,7 @@ def test_a_memory_that_is_an_activation_replaces_it() -> None:
         return {place: type(module).__name__ for place, module in build(contender).activations.items()}
 
     assert kinds("intrinsic@stem") == {"stem": "Identity", "stage1": "ReLU", "stage2": "ReLU"}
+    assert set(kinds("lif").values()) == {"Identity"}
     assert set(kinds("conv2plus1d@stem").values()) == {"ReLU"}
 
 
@@ -227,7 +229,7 @@ def test_default_positions() -> None:
         "gru": ("head",),
         "ssm": ("head",),
         "leaky": ("frontier",),
-        "lif": ("frontier",),
+        "lif": ("stem", "stage1", "stage2"),
         "convlstm": ("stage2",),
         "conv2plus1d": ("stem", "stage1", "stage2"),
         "conv3d": ("stem", "stage1", "stage2"),
