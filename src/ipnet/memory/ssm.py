@@ -25,8 +25,8 @@ class StateSpace(Memory):
     whole disk, where the paper starts; it narrows ring and phase only for sequences of thousands of steps.
 
     The norm is over the channels of each frame. The paper takes batch norm, whose statistics would join the
-    frames of a clip in training. Its networks stack six blocks with dropout and train lambda and gamma slower and
-    without weight decay; here there is one block, without dropout and on the schedule of all contenders.
+    frames of a clip in training. Its networks stack six blocks with dropout and train the recurrence at a lower
+    learning rate; here there is one block, without dropout, at the learning rate of all contenders.
 
     Args:
         channels: C, the width of input and state.
