@@ -205,14 +205,18 @@ def test_the_convolutional_lstm_is_its_equations_step_by_step() -> None:
     torch.testing.assert_close((last_h[0], last_c[0]), (h, c), rtol=1e-4, atol=1e-6)
 
 
-def test_only_a_forget_gate_starts_open() -> None:
-    C = 5
-    cell, maps = build("lstm", C).cell, build("convlstm", C).of_input
+@pytest.mark.parametrize("start", [None, 0.25])
+def test_only_a_forget_gate_starts_open(start: float | None) -> None:
+    C, options = 5, {} if start is None else {"forget_bias": start}
+    cell, maps = build("lstm", C, **options).cell, build("convlstm", C, **options).of_input
     for bias, draw in ((cell.bias_ih_l0 + cell.bias_hh_l0, 2 / math.sqrt(C)), (maps.bias, 1 / math.sqrt(9 * C))):
         forget, others = bias[C : 2 * C], torch.cat([bias[:C], bias[2 * C :]])
-        assert torch.equal(forget, torch.ones(C))
+        assert torch.equal(forget, torch.full((C,), 1.0 if start is None else start))
         assert 0 < others.abs().max() < draw
         assert bias.requires_grad
+    for name in ("lstm", "convlstm"):
+        with pytest.raises(IPNetError, match="forget_bias must be finite; got nan: use 1"):
+            build(name, C, forget_bias=math.nan)
 
 
 def test_the_lstm_is_its_equations_with_the_forget_gate_second() -> None:

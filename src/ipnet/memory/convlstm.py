@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ipnet.memory import Memory, Place
+from ipnet.memory._gates import open_forget_gate
 from ipnet.memory._temporal import require_odd
 
 
@@ -14,15 +15,16 @@ class ConvLSTM(Memory):
 
     (i_t, f_t, o_t, g_t) = W * x_t + U * h_{t-1} + b, the first three through a sigmoid, * the convolution over
     [H, W], zero outside the map. There are no peepholes from c to the gates, as in most code since; the paper has
-    them. The bias of the forget gate f starts at 1, so that it remembers before it has learnt to; all else starts
-    as torch draws it. h is bounded by tanh, so it replaces the activation function that would follow.
+    them. The bias of the forget gate f starts open, so that it remembers before it has learnt to; all else
+    starts as torch draws it. h is bounded by tanh, so it replaces the activation function that would follow.
 
     Args:
         channels: C of input, state and output.
         kernel: side of both kernels [pixels], odd.
+        forget_bias: where the bias of the forget gate starts, finite; 1 is usual for long sequences.
 
     Raises:
-        IPNetError: an even kernel.
+        IPNetError: an even kernel, or a forget bias that is not finite.
 
     References:
         Shi et al., "Convolutional LSTM Network: A Machine Learning Approach for Precipitation Nowcasting",
@@ -34,12 +36,12 @@ class ConvLSTM(Memory):
     default: ClassVar[str] = "top"
     is_activation: ClassVar[bool] = True
 
-    def __init__(self, channels: int, *, kernel: int = 3) -> None:
+    def __init__(self, channels: int, *, kernel: int = 3, forget_bias: float = 1.0) -> None:
         super().__init__()
         require_odd(kernel, "spatial")
         self.of_input = nn.Conv2d(channels, 4 * channels, kernel, padding=kernel // 2)
         self.of_hidden = nn.Conv2d(channels, 4 * channels, kernel, padding=kernel // 2, bias=False)
-        nn.init.ones_(self.of_input.get_parameter("bias")[channels : 2 * channels])
+        open_forget_gate(self.of_input.get_parameter("bias")[channels : 2 * channels], forget_bias)
 
     def forward(
         self, x: Tensor, state: tuple[Tensor, Tensor] | None = None
