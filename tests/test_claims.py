@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from fabricated import fabricate, right_but
 from ipnet.claims import Row, Verdict, ledger, published_claims
-from ipnet.comparison import compare, comparisons, leak_check, paired, paired_with_each
+from ipnet.comparison import compare, comparisons, paired, paired_with_each
 from ipnet.device import load_device
 from ipnet.errors import IPNetError
+from ipnet.leak import leak_check
 from ipnet.results import Result, holm
 
 IDS = """

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from ipnet.comparison import comparisons, leak_check
+from ipnet.comparison import comparisons
 from ipnet.config import Study, read_config, shipped_configs
+from ipnet.leak import leak_check
 from ipnet.results import Result, read_results, wilson
 
 EVIDENCE = Path(__file__).parents[1] / "docs" / "results"

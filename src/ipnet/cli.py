@@ -69,15 +69,15 @@ def _print_results(results: "list[Result]", *, as_json: bool) -> None:
     if as_json:
         print_json([result.model_dump() for result in results])
     else:
-        from ipnet.cli_tables import accuracy_table, error_table
+        from ipnet.cli_tables import result_tables
 
-        show(error_table(results) if results[0].is_regression else accuracy_table(results))
+        show(*result_tables(results))
 
 
 @app.command()
 def demo(output: Runs = Path("runs"), settings: Set = None, as_json: Json = False) -> None:
     """Simulated gestures and their reversed copies: four contenders, a table, a report, in minutes."""
-    from ipnet.comparison import leak_check
+    from ipnet.leak import leak_check
     from ipnet.report import write_report
 
     results = _run_study("demo", settings, output, as_json=as_json)
@@ -122,14 +122,18 @@ def report(
     output: Annotated[Path | None, typer.Option("--output", "-o", help="HTML file to write.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Write one self-contained HTML page about the results of a folder."""
-    from ipnet.report import write_report
+    """Write the results of a folder as one self-contained HTML page and, beside it, the tables as text."""
+    from ipnet.cli_tables import TABLE_FILE, write_tables
+    from ipnet.report import study_numbers, write_report
+    from ipnet.results import read_results
 
     page = write_report(runs, output or runs / "report.html")
+    results = read_results(runs)
+    table = write_tables(results, page.with_name(TABLE_FILE))
     if as_json:
-        print_json({"report": str(page)})
+        print_json({"report": str(page), "table": str(table), "studies": study_numbers(results)})
     else:
-        typer.echo(f"report: {page}")
+        typer.echo(f"report: {page}\ntables: {table}")
 
 
 @app.command()

@@ -7,23 +7,24 @@ networks is thus one observation, not three. The test speaks about these network
 interval over seeds speaks about new networks.
 """
 
-from collections import ChainMap, Counter
+from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from statistics import median
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from ipnet.cache import content_hash
 from ipnet.cards import Card
 from ipnet.config import Study, read_config, shipped_configs
 from ipnet.device import load_device
 from ipnet.errors import IPNetError
-from ipnet.results import Proportion, Result, holm, mcnemar, mean_interval, wilson
+from ipnet.results import Estimate, Proportion, Result, holm, mcnemar, mean_interval, wilson
 
 SIGNIFICANCE = 0.05
-_TIES = 0.005  # of the clips, so one recording in a hundred
+_REVERSED = "/reversed"  # what the name of a time-reversed copy ends with
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,9 @@ class Paired:
         better: recordings on which the first was right more often.
         worse: recordings on which it was right less often.
         n: recordings that both saw.
-        p: exact p-value, Holm-corrected where several were compared.
+        p: p-value, Holm-corrected where several were compared.
+        difference: with its 95 % interval, Student's t over recordings: of answers, the difference in accuracy; of
+            measured quantities, the relative difference of the error, negative if the first is better.
     """
 
     other: str
@@ -43,6 +46,7 @@ class Paired:
     worse: int
     n: int
     p: float
+    difference: Estimate
 
     @property
     def relation(self) -> str:
@@ -71,6 +75,61 @@ class Seeds:
     def seeds(self) -> int:
         """How many networks were trained."""
         return len(self.results)
+
+    @property
+    def positions(self) -> tuple[str, ...]:
+        """Where the memory stands."""
+        return tuple(self.results[0].model["positions"])
+
+    @property
+    def causal(self) -> bool:
+        """Whether an output depends on no later frame."""
+        return bool(self.results[0].model["causal"])
+
+    @property
+    def parameters(self) -> int:
+        """Trained values."""
+        return int(self.results[0].model["parameters"])
+
+    @property
+    def macs_per_clip(self) -> int:
+        """Multiply-accumulates of one clip."""
+        return int(self.results[0].model["macs_per_clip"])
+
+    @property
+    def state_bytes(self) -> int | None:
+        """What one clip carries from frame to frame; None if the result does not say."""
+        found = self.results[0].model.get("state_bytes")
+        return None if found is None else int(found)
+
+    @property
+    def train_seconds(self) -> float:
+        """Mean over seeds."""
+        return sum(float(result.timing["train_seconds"]) for result in self.results) / self.seeds
+
+    @property
+    def latency(self) -> float | None:
+        """Median over seeds of the seconds per streamed frame; None if it cannot stream, or no result says."""
+        found = [result.timing.get("latency_per_frame_s") for result in self.results]
+        known = [float(seconds) for seconds in found if seconds is not None]
+        return median(known) if known else None
+
+    @property
+    def is_intrinsic(self) -> bool:
+        """Whether its memory is the physics of devices that do remember."""
+        return all(
+            result.model["memory"] == "intrinsic" and result.physics.get("horizon_frames", 0) > 0
+            for result in self.results
+        )
+
+    @property
+    def validation(self) -> tuple[float, float]:
+        """Mean validation score, then minus the mean loss: what a contender may be chosen by."""
+        seen = [result.validation for result in self.results]
+        return sum(v["score"] for v in seen) / self.seeds, -sum(v["loss"] for v in seen) / self.seeds
+
+
+S = TypeVar("S", bound=Seeds)
 
 
 @dataclass(frozen=True)
@@ -103,38 +162,22 @@ class Standing(Seeds):
         return self.class_pooled.value if self.class_pooled else None
 
     @property
-    def positions(self) -> tuple[str, ...]:
-        """Where the memory stands."""
-        return tuple(self.results[0].model["positions"])
+    def directions(self) -> tuple[Proportion, Proportion] | None:
+        """Right answers to forward and to time-reversed clips, pooled over seeds; None without reversed copies."""
+        counted = {True: [0, 0], False: [0, 0]}  # right, all
+        for result in self.results:
+            for (_, item), right in answers_of(result).items():
+                counted[item.endswith(_REVERSED)][0] += right
+                counted[item.endswith(_REVERSED)][1] += 1
+        if not all(n for _, n in counted.values()):
+            return None
+        return wilson(*counted[False]), wilson(*counted[True])
 
-    @property
-    def parameters(self) -> int:
-        """Trained values."""
-        return int(self.results[0].model["parameters"])
 
-    @property
-    def macs_per_clip(self) -> int:
-        """Multiply-accumulates of one clip."""
-        return int(self.results[0].model["macs_per_clip"])
-
-    @property
-    def train_seconds(self) -> float:
-        """Mean over seeds."""
-        return sum(float(result.timing["train_seconds"]) for result in self.results) / self.seeds
-
-    @property
-    def is_intrinsic(self) -> bool:
-        """Whether its memory is the physics of devices that do remember."""
-        return all(
-            result.model["memory"] == "intrinsic" and result.physics.get("horizon_frames", 0) > 0
-            for result in self.results
-        )
-
-    @property
-    def validation(self) -> tuple[float, float]:
-        """Mean validation score, then minus the mean loss: what a contender may be chosen by."""
-        seen = [result.validation for result in self.results]
-        return sum(v["score"] for v in seen) / self.seeds, -sum(v["loss"] for v in seen) / self.seeds
+def chosen(standings: Sequence[S]) -> S | None:
+    """The intrinsic contender with the best validation score, the reference; the test split has no say."""
+    able = [standing for standing in standings if standing.is_intrinsic]
+    return max(able, key=lambda standing: standing.validation) if able else None
 
 
 Right = Mapping[tuple[int, str], bool]  # whether each (seed, item) was predicted right: what paired tests compare
@@ -147,6 +190,11 @@ def right_answers(
     return {(seed, item): y == guess for item, y, guess in zip(items, truth, predicted, strict=True)}
 
 
+def answers_of(result: Result) -> dict[tuple[int, str], bool]:
+    """`right_answers` of a run on its test split."""
+    return right_answers(result.seed, *(result.predictions[key] for key in ("item", "truth", "predicted")))
+
+
 def sign_test(one: Right, other: Right, name: str) -> Paired:
     """The exact sign test over recordings (see the module) on the seeds and clips that both sides have.
 
@@ -155,32 +203,38 @@ def sign_test(one: Right, other: Right, name: str) -> Paired:
         other: answers of the other.
         name: of the other.
     """
-    lead: Counter[str] = Counter()
+    leads: dict[str, list[int]] = {}
     for key in one.keys() & other.keys():
-        lead[key[1].removesuffix("/reversed")] += one[key] - other[key]
-    better, worse = sum(v > 0 for v in lead.values()), sum(v < 0 for v in lead.values())
-    return Paired(name, better, worse, len(lead), mcnemar(better, worse))
+        leads.setdefault(key[1].removesuffix(_REVERSED), []).append(one[key] - other[key])
+    lead = [sum(of) / len(of) for of in leads.values()]
+    better, worse = sum(v > 0 for v in lead), sum(v < 0 for v in lead)
+    value, low, high = mean_interval(lead) if lead else (0.0, -1.0, 1.0)
+    items = sum(map(len, leads.values()))
+    difference = Estimate(value=value, low=low, high=high, n=items, unit="1", groups=len(lead))
+    return Paired(name, better, worse, len(lead), mcnemar(better, worse), difference)
 
 
 def paired(first: Sequence[Result], second: Sequence[Result]) -> Paired:
     """`sign_test` on the test splits of several runs of either side."""
-    one, other = (
-        ChainMap(
-            *(
-                right_answers(result.seed, *(result.predictions[key] for key in ("item", "truth", "predicted")))
-                for result in results
-            )
-        )
-        for results in (first, second)
-    )
+    one, other = (ChainMap(*map(answers_of, results)) for results in (first, second))
     return sign_test(one, other, second[0].contender)
+
+
+def corrected(tests: Sequence[Paired]) -> list[Paired]:
+    """The same tests with their p-values Holm-corrected over all of them."""
+    return [replace(test, p=p) for test, p in zip(tests, holm([test.p for test in tests]), strict=True)]
 
 
 def paired_with_each(first: Standing, others: Sequence[Standing]) -> list[Paired]:
     """`paired` with each of several others, p-values Holm-corrected over them."""
-    tests = [paired(first.results, other.results) for other in others]
-    corrected = holm([test.p for test in tests])
-    return [replace(test, p=p) for test, p in zip(tests, corrected, strict=True)]
+    return corrected([paired(first.results, other.results) for other in others])
+
+
+def in_words(tests: Sequence[Paired]) -> str:
+    """Which others the first is better than, not separated from, and worse than."""
+    relations = "better than", "not separated from", "worse than"
+    groups = {relation: [test.other for test in tests if test.relation == relation] for relation in relations}
+    return "; ".join(f"{relation} {', '.join(others)}" for relation, others in groups.items() if others)
 
 
 def _pool(results: Sequence[Result], metric: str) -> Proportion | None:
@@ -242,8 +296,17 @@ class Comparison:
     @cached_property
     def best(self) -> Standing | None:
         """The intrinsic contender with the best validation score; the test split has no say."""
-        able = [standing for standing in self.standings.values() if standing.is_intrinsic]
-        return max(able, key=lambda standing: standing.validation) if able else None
+        return chosen(tuple(self.standings.values()))
+
+    @cached_property
+    def against_best(self) -> dict[str, Paired]:
+        """Every other contender paired with `best`, p-values Holm-corrected; empty without `best`."""
+        best = self.best
+        if best is None:
+            return {}
+        others = [standing for standing in self.ranking if standing is not best]
+        tests = corrected([paired(other.results, best.results) for other in others])
+        return {other.contender: test for other, test in zip(others, tests, strict=True)}
 
     @cached_property
     def command(self) -> str:
@@ -306,54 +369,6 @@ def card_of(result: Result) -> Card[Any, Any] | None:
         return card if all(same) else None
     except ValidationError:
         return None  # values of an earlier form of the card
-
-
-def _told_apart(result: Result) -> int:
-    """Recordings that were answered differently when played backwards; without memory only rounding does that."""
-    answers: dict[str, set[int]] = {}
-    for item, predicted in zip(result.predictions["item"], result.predictions["predicted"], strict=True):
-        answers.setdefault(item.removesuffix("/reversed"), set()).add(predicted)
-    return sum(len(seen) > 1 for seen in answers.values())
-
-
-class LeakCheck(BaseModel):
-    """Whether the order-blind control sits at half of its class accuracy, as it must.
-
-    Args:
-        run: name of the run.
-        study: of the run.
-        passed: whether the half lies in the Wilson interval of the accuracy, and no more recordings than rounding
-            can explain (one in a hundred) are answered differently forward and backward.
-        sentence: the same in words.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    run: str
-    study: str
-    passed: bool
-    sentence: str
-
-
-def leak_check(results: Sequence[Result]) -> list[LeakCheck]:
-    """For every run without memory on clips and their time-reversed copies: is the direction invisible to it?"""
-    checks = []
-    for result in results:
-        accuracy, classes = result.metrics.get("accuracy"), result.metrics.get("class_accuracy")
-        if result.model["memory"] != "none" or not isinstance(accuracy, Proportion) or classes is None:
-            continue
-        half = classes.value / 2
-        told = _told_apart(result)
-        passed = accuracy.low <= half <= accuracy.high and told <= _TIES * accuracy.n
-        sentence = (
-            f"{result.run} ({result.config['study']}): accuracy {percent(accuracy.value)} "
-            f"[{percent(accuracy.low)}, {percent(accuracy.high)}], half of its class accuracy {percent(half)}, "
-            f"{told} recordings told from their reverse: "
-            + ("frames do not give the direction away." if passed else "frames may give the direction away.")
-        )
-        study = str(result.config["study"])
-        checks.append(LeakCheck(run=result.run, study=study, passed=passed, sentence=sentence))
-    return checks
 
 
 def percent(share: float) -> str:

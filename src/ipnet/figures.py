@@ -31,10 +31,14 @@ STYLE: Any = {
     "svg.hashsalt": "ipnet",
     "figure.facecolor": "white",
 }
-# Told apart with any colour vision, and by marker as well (Okabe and Ito).
-_INTRINSIC = ("#d55e00", "#e69f00", "#a63c06", "#f4a259")
-_OTHERS = ("#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#332288", "#117733")
-_MARKERS = "osD^vPX*<>"
+# Told apart with any colour vision (Okabe and Ito; the "muted" scheme of P. Tol), and by marker and line as well.
+_INTRINSIC = ("#d55e00", "#e69f00", "#a63c06", "#f4a259", "#7a2e0e", "#ddaa33", "#ff7f50", "#5c1a00")
+_OTHERS = (
+    *("#0072b2", "#009e73", "#cc79a7", "#56b4e9", "#332288", "#117733", "#882255", "#44aa99", "#999933"),
+    *("#aa4499", "#6699cc", "#661100", "#004488"),
+)
+_MARKERS = "osD^vPX*<>phd8"
+_LINES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1.5, 1, 1.5)), (0, (8, 2, 1, 2, 1, 2)))
 _EVENT_COLOURS = np.array([[0.13, 0.36, 0.74], [0.80, 0.12, 0.16]])  # darker, brighter
 _PIXEL_COLOURS = ("#009e73", "#cc79a7", "#0072b2")
 _COLUMNS = 8
@@ -104,7 +108,13 @@ def markers(contenders: Sequence[str]) -> dict[str, str]:
     return {name: _MARKERS[i % len(_MARKERS)] for i, name in enumerate(sorted(contenders))}
 
 
-def _uri(figure: Figure, kind: str) -> str:
+def lines(contenders: Sequence[str]) -> dict[str, Any]:
+    """A dash pattern per contender; together with the marker it tells 70 apart."""
+    return {name: _LINES[i % len(_LINES)] for i, name in enumerate(sorted(contenders))}
+
+
+def data_uri(figure: Figure, kind: str) -> str:
+    """A figure as what a page can show without fetching anything; `kind` is ``"svg"`` or ``"png"``."""
     buffer = io.BytesIO()
     metadata = {"Date": None} if kind == "svg" else {"Software": None}
     figure.savefig(buffer, format=kind, dpi=150, metadata=metadata)
@@ -136,7 +146,7 @@ def accuracy_figure(comparison: Comparison) -> str:
         axes.grid(axis="x", color="#e6e9ee", lw=0.8)
         axes.set_axisbelow(True)
         axes.set_xlabel("accuracy on the test split (%)")
-        return _uri(figure, "svg")
+        return data_uri(figure, "svg")
 
 
 def _ceiling(axes: Axes, comparison: Comparison) -> None:
@@ -156,6 +166,7 @@ def learning_figure(comparison: Comparison) -> str:
         figure = Figure((6.4, 1.25 + 0.36 * max(len(comparison.standings), 4)), layout="constrained")
         axes = figure.add_subplot()
         colour, marker = colours(list(comparison.standings)), markers(list(comparison.standings))
+        dash = lines(list(comparison.standings))
         for standing in comparison.ranking:
             name, key = standing.contender, f"validation_{standing.results[0].validation['score_name']}"
             curves = [[100 * epoch[key] for epoch in result.history] for result in standing.results]
@@ -166,13 +177,14 @@ def learning_figure(comparison: Comparison) -> str:
             mean = np.mean([curve[:shortest] for curve in curves], 0)
             step = max(1, shortest // 6)
             style: Any = {"marker": marker[name], "markevery": step, "ms": 4.5, "mec": "white", "mew": 0.6}
+            style["ls"] = dash[name]
             axes.plot(epochs, mean, color=colour[name], lw=1.8, label=name, **style)
         axes.grid(color="#e6e9ee", lw=0.8)
         axes.set_xlabel("epoch")
         axes.set_ylabel("validation accuracy (%)")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        figure.legend(loc="outside right upper", frameon=False, fontsize=8, handlelength=1.6)
-        return _uri(figure, "svg")
+        figure.legend(loc="outside right upper", frameon=False, fontsize=8, handlelength=2.6)
+        return data_uri(figure, "svg")
 
 
 def _event_image(frame: NDArray[np.float64], full: float) -> NDArray[np.float64]:
@@ -227,7 +239,7 @@ def heat_figure(trace: Trace, frame_interval: float, clock_period: float, horizo
         bar.set_label("K above ambient")
         bar.outline.set_visible(False)
         _rise_axes(lower.add_subplot(), trace, frame_interval, clock_period, horizon)
-        return _uri(figure, "png")
+        return data_uri(figure, "png")
 
 
 def _rise_axes(axes: Axes, trace: Trace, frame_interval: float, clock_period: float, horizon: float) -> None:

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
-from ipnet.bootstrap import paired_bootstrap
-from ipnet.comparison import Seeds, command_of, same_setting
+from ipnet.comparison import Paired, Seeds, chosen, command_of, corrected, same_setting
 from ipnet.errors import IPNetError
+from ipnet.intervals import log_ratios, paired_ratio
 from ipnet.results import Estimate, Result, mean_interval
 
 
@@ -17,11 +18,11 @@ class ErrorStanding(Seeds):
 
     Args:
         results: one per seed.
-        against: the relative difference of the RMSE from that of the reference, which is the intrinsic contender
-            with the best validation score; None for the reference itself, or without one.
+        against: its errors paired with those of the reference, which is the intrinsic contender with the best
+            validation score; None for the reference itself, without one, or if the test split is one group.
     """
 
-    against: Estimate | None = None
+    against: Paired | None = None
 
     @property
     def command(self) -> str:
@@ -53,20 +54,24 @@ def _errors(results: Sequence[Result]) -> dict[tuple[int, str], float]:
     }
 
 
-def compare_errors(first: Sequence[Result], second: Sequence[Result]) -> Estimate:
-    """The paired bootstrap of ``rmse_first / rmse_second - 1`` on the seeds and items that both sides have.
+def compare_errors(first: Sequence[Result], second: Sequence[Result]) -> Paired:
+    """Student's paired t test of ``ln(rmse_first / rmse_second)`` over groups, on seeds and items of both.
 
     Groups are those of the item names, ``split/group/number``: drives, or blocks of a drive, whatever the seed.
+    `Paired.better` counts those with a smaller error, `Paired.difference` is `ipnet.intervals.paired_ratio`.
 
     Raises:
-        IPNetError: no item in common, or fewer than two groups.
+        IPNetError: no item in common, fewer than two groups, or one without any error.
     """
     one, other = _errors(first), _errors(second)
     shared = sorted(one.keys() & other.keys())
+    errors = np.array([one[key] for key in shared]), np.array([other[key] for key in shared])
     groups = [item.rpartition("/")[0] for _, item in shared]
-    return paired_bootstrap(
-        np.array([one[key] for key in shared]), np.array([other[key] for key in shared]), groups
-    )
+    ratios = log_ratios(*errors, groups)
+    mean, error = float(ratios.mean()), float(stats.sem(ratios))
+    p = 2 * float(stats.t.sf(abs(mean) / error, len(ratios) - 1)) if error else float(mean == 0)
+    better, worse = int((ratios < 0).sum()), int((ratios > 0).sum())
+    return Paired(second[0].contender, better, worse, len(ratios), p, paired_ratio(*errors, groups))
 
 
 def error_studies(results: Sequence[Result]) -> list[list[ErrorStanding]]:
@@ -75,19 +80,17 @@ def error_studies(results: Sequence[Result]) -> list[list[ErrorStanding]]:
     return [_ranked(study) for study in same_setting(regressions)]
 
 
-def _against(first: Sequence[Result], second: Sequence[Result]) -> Estimate | None:
-    """`compare_errors`, or None where a table must do without it: a test split of one group has no bootstrap."""
-    groups = {item.rpartition("/")[0] for result in second for item in result.predictions["item"]}
-    return compare_errors(first, second) if len(groups) > 1 else None
+def _groups(results: Sequence[Result]) -> int:
+    return len({item.rpartition("/")[0] for result in results for item in result.predictions["item"]})
 
 
 def _ranked(results: Sequence[Result]) -> list[ErrorStanding]:
     names = dict.fromkeys(result.contender for result in results)
-    runs = {name: tuple(result for result in results if result.contender == name) for name in names}
-    able = [name for name in names if all(result.model["memory"] == "intrinsic" for result in runs[name])]
-    best = max(able, key=lambda name: np.mean([r.validation["score"] for r in runs[name]]), default=None)
-    standings = [
-        ErrorStanding(of, None if best in (None, name) else _against(of, runs[str(best)]))
-        for name, of in runs.items()
-    ]
+    standings = [ErrorStanding(tuple(r for r in results if r.contender == name)) for name in names]
+    best = chosen(standings)
+    if best is not None and _groups(best.results) > 1:  # a test split of one group has no spread between groups
+        others = [standing for standing in standings if standing is not best]
+        tests = corrected([compare_errors(other.results, best.results) for other in others])
+        paired = [ErrorStanding(other.results, test) for other, test in zip(others, tests, strict=True)]
+        standings = [best, *paired]
     return sorted(standings, key=lambda standing: (standing.metric("rmse").value, standing.contender))

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from importlib import resources
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +11,12 @@ from jinja2 import Environment, StrictUndefined
 from ipnet.cache import content_hash, write_atomically
 from ipnet.cards import Card
 from ipnet.claims import ledger
-from ipnet.comparison import Comparison, Standing, card_of, comparisons, leak_check, paired_with_each, percent
+from ipnet.comparison import Comparison, Standing, card_of, comparisons, in_words, paired_with_each, percent
+from ipnet.leak import leak_check
+from ipnet.positions import sweeps
 from ipnet.prediction_error import error_studies
 from ipnet.results import Result, find_results
+from ipnet.tables import accuracy_numbers, error_numbers, error_sheets, study_sheets, subject_sheet
 from ipnet.train import TRACE_FILE
 from ipnet.units import format_si
 
@@ -41,7 +43,7 @@ def write_report(results_folder: Path, output: Path) -> Path:
     commands = [study.command for study in studies] + [study[0].command for study in measured]
     page = _template().render(
         studies=[_study(comparison, number, paths) for number, comparison in enumerate(studies, 1)],
-        measured=measured,
+        measured=[{"first": study[0].results[0], "sheets": error_sheets(study)} for study in measured],
         ledger=ledger(results),
         runs=[_provenance(result, paths[id(result)], results_folder) for result in results],
         folder=results_folder.resolve().name,
@@ -49,6 +51,23 @@ def write_report(results_folder: Path, output: Path) -> Path:
     )
     write_atomically(output, lambda temporary: temporary.write_text(page, "utf-8"))
     return output
+
+
+def study_numbers(results: Sequence[Result]) -> list[dict[str, Any]]:
+    """Every study with the numbers of its tables, for machines: an entry per contender, the best first."""
+    studies = [
+        {
+            "study": study.study,
+            "verdicts": [of.verdict for of in sweeps(study)],
+            "contenders": accuracy_numbers(study),
+        }
+        for study in comparisons(results)
+    ]
+    measured = [
+        {"study": study[0].results[0].config["study"], "contenders": error_numbers(study)}
+        for study in error_studies(results)
+    ]
+    return studies + measured
 
 
 def _template() -> Any:
@@ -83,17 +102,20 @@ def _seconds(value: float) -> str:
 def _study(comparison: Comparison, number: int, paths: Mapping[int, Path]) -> dict[str, Any]:
     """Everything that the template shows of a study."""
     from ipnet.figures import accuracy_figure, learning_figure  # matplotlib is slow to import
+    from ipnet.position_figure import position_figure
 
     best, blind = comparison.best, comparison.standings.get("none")
-    others = [standing for standing in comparison.ranking if standing is not best]
-    tests = {test.other: test for test in paired_with_each(best, others)} if best else {}
+    swept = sweeps(comparison)
     return {
         "anchor": f"study-{number}",
         "title": comparison.results[0].config["title"] or comparison.study,
         "comparison": comparison,
         "best": best,
         "blind": blind,
-        "tests": tests,
+        "sheets": study_sheets(comparison),
+        "subjects": subject_sheet(comparison),
+        "sweeps": swept,
+        "position_figure": position_figure(swept) if swept else None,
         "findings": _findings(comparison),
         "leaks": leak_check(comparison.results),
         "accuracy_figure": accuracy_figure(comparison),
@@ -123,12 +145,8 @@ def _findings(comparison: Comparison) -> list[str]:
         )
     others = [standing for standing in comparison.ranking if standing is not best]
     if best and others:
-        tests = sorted(paired_with_each(best, others), key=lambda test: test.relation)
-        words = [
-            f"{relation} {', '.join(test.other for test in group)}"
-            for relation, group in groupby(tests, key=lambda test: test.relation)
-        ]
-        sentences.append(f"Paired over recordings, {best.contender} is {'; '.join(words)}.")
+        tests = paired_with_each(best, others)
+        sentences.append(f"Paired over recordings, {best.contender} is {in_words(tests)}.")
     return sentences
 
 

@@ -42,6 +42,8 @@ class Estimate(BaseModel):
         high: upper end of the interval.
         n: of how many items.
         unit: symbol of the unit.
+        groups: recordings, drives or blocks of a drive that the items come from, the unit of the interval; None in
+            results that did not count them.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -51,6 +53,7 @@ class Estimate(BaseModel):
     high: float
     n: int
     unit: str
+    groups: int | None = None
 
 
 Metric = Proportion | Estimate
@@ -122,10 +125,11 @@ class Result(BaseModel):
         model: contender, memory, positions, causal, parameters, multiply-accumulates per clip, bytes of state that
             one clip carries from frame to frame.
         physics: card, clock and memory horizon; empty for a memory without physics.
-        validation: what the model was selected by, and when.
+        validation: loss and score on the validation split in the epoch whose weights were kept, the one with the
+            lowest loss; `score_name` is the metric.
         metrics: on the test split, each with n and interval.
         confusion: counts [truth, prediction] on the test split; empty for a task without classes.
-        outputs: names of the classes.
+        outputs: names of the classes; of a measured quantity its name and unit.
         predictions: item, truth, prediction on the test split.
         history: one entry per epoch.
         timing: seconds of training, median seconds per streamed frame (None if not causal), and dates.

@@ -42,7 +42,8 @@ class Task(abc.ABC):
     Attributes:
         shape: (T, C, H, W) of one input.
         outputs: names of the network's outputs.
-        score_name: the metric that model selection maximises.
+        score_name: the metric that is reported of every epoch and that contenders are ranked by; the weights of a
+            run are those of the epoch with the lowest validation loss.
     """
 
     score_name: ClassVar[str] = "accuracy"
@@ -79,8 +80,14 @@ class Task(abc.ABC):
         """Predictions [B] from combined outputs [B, O]."""
 
     @abc.abstractmethod
-    def metrics(self, predicted: Tensor, y: Tensor) -> dict[str, Metric]:
-        """Metrics of a split, `score_name` among them."""
+    def metrics(self, predicted: Tensor, y: Tensor, groups: Sequence[object] | None = None) -> dict[str, Metric]:
+        """Metrics of a split, `score_name` among them.
+
+        Args:
+            predicted: of all its items, in their order.
+            y: their targets.
+            groups: what each item belongs to, its recording say; None leaves it to the task.
+        """
 
     def confusion(self, predicted: Tensor, y: Tensor) -> list[list[int]]:  # noqa: ARG002
         """Counts [truth, prediction]; empty for a task without classes."""

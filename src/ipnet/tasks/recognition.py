@@ -109,7 +109,12 @@ class Recognition(ClipTask):
         """The class of the largest output."""
         return output.argmax(1)
 
-    def metrics(self, predicted: Tensor, y: Tensor) -> dict[str, Metric]:
+    def metrics(
+        self,
+        predicted: Tensor,
+        y: Tensor,
+        groups: Sequence[object] | None = None,  # noqa: ARG002
+    ) -> dict[str, Metric]:
         """`accuracy`; with reversed copies also `class_accuracy`, which ignores the direction."""
         found: dict[str, Metric] = {"accuracy": wilson(int((predicted == y).sum()), len(y))}
         if self.reverse_time:

@@ -1,5 +1,6 @@
 """Regression: what was measured at the end of a clip, the steering angle say?"""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,9 +13,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from ipnet.bootstrap import bootstrap
 from ipnet.data import SPLITS, Split
 from ipnet.errors import IPNetError, unknown_name
+from ipnet.intervals import ratio_of_means
 from ipnet.results import Estimate, Metric
 from ipnet.tasks._clips import ClipTask
 
@@ -47,8 +48,8 @@ class Regression(ClipTask):
     Training jitters clips (`shift`, `rotate` and `zoom` under ``[training]``); a target that is read from where
     things are in the image, as a steering angle is, needs them at 0.
 
-    Intervals come from a bootstrap that resamples blocks of consecutive clips, as many as a group of the data set
-    has: clips that overlap or follow each other are not independent.
+    Intervals take whole groups of the data set for independent, drives or blocks of a drive: clips that overlap or
+    follow each other are not (`ipnet.intervals.ratio_of_means`).
 
     Args:
         data: the data set: its registered name under ``"name"``, and its options.
@@ -62,8 +63,7 @@ class Regression(ClipTask):
             same in all training clips.
 
     References:
-        The smooth L1 loss: R. Girshick, "Fast R-CNN", ICCV 2015. The bootstrap of blocks: H. R. Kuensch, Ann.
-        Stat. 17, 1217 (1989).
+        The smooth L1 loss: R. Girshick, "Fast R-CNN", ICCV 2015.
     """
 
     score_name = "r2"
@@ -100,10 +100,16 @@ class Regression(ClipTask):
         return np.array([self.data.target(int(i))[self._column] for i in self.data.indices(split)])
 
     @cached_property
-    def _block(self) -> int:
-        """Clips in a group, the median over all groups."""
-        groups = [self.data.group(int(i)) for split in SPLITS for i in self.data.indices(split)]
-        return int(np.median(np.unique(groups, return_counts=True)[1]))
+    def _recordings(self) -> list[tuple[NDArray[np.float32], list[str]]]:
+        """Targets and groups of the clips of each split, in their order."""
+        return [
+            (self._measured(split).astype(np.float32), [self.data.group(int(i)) for i in self.data.indices(split)])
+            for split in SPLITS
+        ]
+
+    def _groups(self, y: NDArray[np.float32]) -> Sequence[object]:
+        """The recording of each clip of the split with these targets; their numbers if there is no such split."""
+        return next((groups for targets, groups in self._recordings if np.array_equal(targets, y)), range(len(y)))
 
     def _items(self, split: Split) -> _Clips:
         return _Clips(self._frames(split), self._measured(split).astype(np.float32), self._names(split))
@@ -120,37 +126,44 @@ class Regression(ClipTask):
         """The prediction [B] in the unit of the target."""
         return self._mean + self._sd * output[:, 0]
 
-    def metrics(self, predicted: Tensor, y: Tensor) -> dict[str, Metric]:
-        """`rmse` and `mae` in the unit of the target, `r2` and `explained_variance`, of clips in their order.
+    def metrics(self, predicted: Tensor, y: Tensor, groups: Sequence[object] | None = None) -> dict[str, Metric]:
+        """`rmse` and `mae` in the unit of the target, `r2` and `explained_variance`.
 
         ``r2 = 1 - mean((predicted - y)^2) / var(y)``; ``explained_variance = 1 - var(predicted - y) / var(y)``
         forgives a constant error, and is 0 for any constant prediction.
+
+        Args:
+            predicted: of N clips.
+            y: what was measured, in the same unit.
+            groups: the recording of each clip; None takes those of the split that has these targets in this order,
+                and every clip for a recording of its own if there is none.
         """
         truth = y.double().numpy()
         error = predicted.double().numpy() - truth
-        centred = truth - truth.mean()
-        blocks = np.arange(truth.size) // max(1, min(self._block, truth.size // 2))
-        values = np.stack([error**2, np.abs(error), error, centred, centred**2], axis=1)
+        of = self._groups(y.numpy()) if groups is None else groups
+        one, centred = np.ones_like(truth), (truth - truth.mean()) ** 2
+        spread = centred if centred.any() else None
 
-        def estimate(statistic: Any, unit: str) -> Estimate:
-            value, low, high = bootstrap(statistic, values, blocks)
-            return Estimate(value=value, low=low, high=high, n=truth.size, unit=unit)
+        def estimate(above: Array, unit: str) -> Estimate:
+            value, low, high = ratio_of_means(above, one, of)
+            return Estimate(value=value, low=low, high=high, n=truth.size, unit=unit, groups=len(set(of)))
 
+        def share(above: Array) -> Estimate:
+            ratio, low, high = (1.0, 1.0, 1.0) if spread is None else ratio_of_means(above, spread, of)
+            return Estimate(
+                value=1 - ratio, low=1 - high, high=1 - low, n=truth.size, unit="1", groups=len(set(of))
+            )
+
+        square = estimate(error**2, self.unit)
+        roots = {key: math.sqrt(getattr(square, key)) for key in ("value", "low", "high")}
         return {
-            "rmse": estimate(lambda mean: np.sqrt(mean[:, 0]), self.unit),
-            "mae": estimate(lambda mean: mean[:, 1], self.unit),
-            "r2": estimate(lambda mean: _share(mean[:, 0], mean), "1"),
-            "explained_variance": estimate(lambda mean: _share(mean[:, 0] - mean[:, 2] ** 2, mean), "1"),
+            "rmse": square.model_copy(update=roots),
+            "mae": estimate(np.abs(error), self.unit),
+            "r2": share(error**2),
+            "explained_variance": share((error - error.mean()) ** 2),
         }
 
     @classmethod
     def example(cls, folder: Path) -> Self:  # noqa: ARG003
         """Short simulated drives, six frames."""
         return cls(data={"name": "simulated_driving", "drives": 3, "duration": 2.0, "sensor": 16}, steps=6)
-
-
-def _share(left: Array, mean: Array) -> Array:
-    """1 - left / variance of the truth, from the means [R, 5] in the order of `Regression.metrics`."""
-    total = mean[:, 4] - mean[:, 3] ** 2
-    varied = total > 0
-    return np.where(varied, 1 - left / np.where(varied, total, 1.0), 0.0)

@@ -1,0 +1,346 @@
+"""The tables of a study, made once for the command line, the report and machines.
+
+A study of classes has an accuracy table, a study of a measured quantity an error table; both are followed by the
+paired comparison with the reference, the intrinsic contender with the best validation score, and by the cost.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ipnet.comparison import Comparison, Paired, Seeds, Standing
+from ipnet.prediction_error import ErrorStanding
+from ipnet.results import Estimate, Proportion
+from ipnet.subjects import subject_accuracy
+
+NONE = "–"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What a table says in one place.
+
+    Args:
+        text: what is said everywhere.
+        note: what there is room for in the report alone.
+    """
+
+    text: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table.
+
+    Args:
+        title: what it is about.
+        heads: of the columns.
+        rows: the first cell of each names the contender.
+        note: how its numbers came about.
+    """
+
+    title: str
+    heads: tuple[Cell, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str
+
+
+def share(value: float) -> str:
+    """A share in per cent, without the sign.
+
+    Example:
+        >>> share(0.9675)
+        '96.8'
+    """
+    return f"{100 * value:.1f}"
+
+
+def _interval(low: float, high: float) -> str:
+    return f"[{share(low)}, {share(high)}]"
+
+
+def _proportion(found: Proportion | None) -> Cell:
+    return Cell(share(found.value), _interval(found.low, found.high)) if found else Cell(NONE)
+
+
+def estimate(found: Estimate) -> str:
+    """A value with its interval, three significant digits each; no interval from one group alone.
+
+    Example:
+        >>> estimate(Estimate(value=0.01234, low=0.0101, high=0.0152, n=9, unit="rad"))
+        '0.0123 [0.0101, 0.0152]'
+    """
+    if found.groups == 1 and found.low == found.high:
+        return f"{found.value:.3g}"
+    return f"{found.value:.3g} [{found.low:.3g}, {found.high:.3g}]"
+
+
+def _named(standing: Seeds) -> Cell:
+    return Cell(standing.contender, ", ".join(standing.positions))
+
+
+def accuracy_sheet(comparison: Comparison) -> Sheet:
+    """Accuracy over seeds and over clips, forward and reversed, and with the direction ignored."""
+    rows = []
+    for standing in comparison.ranking:
+        pooled, directions = standing.pooled, standing.directions or (None, None)
+        rows.append(
+            (
+                _named(standing),
+                Cell(f"{share(standing.accuracy)} {_interval(standing.low, standing.high)}"),
+                Cell(f"{standing.n} x {standing.seeds}"),
+                Cell(_interval(pooled.low, pooled.high), f"{pooled.successes} / {pooled.n}"),
+                *map(_proportion, directions),
+                _proportion(standing.class_pooled),
+            )
+        )
+    heads = (
+        Cell("contender", "memory at"),
+        Cell("accuracy, %", "mean, 95 %"),
+        Cell("n", "clips x seeds"),
+        Cell("pooled, %", "Wilson 95 %, right / all"),
+        Cell("fwd", "forward clips, %"),
+        Cell("rev", "reversed clips, %"),
+        Cell("class", "direction ignored, %"),
+    )
+    note = (
+        "95 % intervals: Student's t over seeds (Wilson's for one seed), and Wilson's over the clips of all "
+        "seeds pooled, which takes them for independent and so is narrow. fwd, rev: forward and reversed "
+        "clips; class: direction ignored."
+    )
+    return Sheet("Accuracy", heads, tuple(rows), note)
+
+
+def error_sheet(study: Sequence[ErrorStanding]) -> Sheet:
+    """Errors in the unit of the target, and shares of its variance."""
+    unit = study[0].metric("rmse").unit
+    rows = []
+    for standing in study:
+        rmse = standing.metric("rmse")
+        groups = str(rmse.groups) if rmse.groups else NONE
+        errors = [Cell(estimate(standing.metric(name))) for name in ("rmse", "mae")]
+        shares = [standing.metric(name) for name in ("r2", "explained_variance")]
+        rows.append(
+            (
+                _named(standing),
+                *errors,
+                *(Cell(f"{of.value:.3f}", f"[{of.low:.3f}, {of.high:.3f}]") for of in shares),
+                Cell(f"{rmse.n} x {standing.seeds}"),
+                Cell(groups),
+            )
+        )
+    heads = (
+        Cell("contender", "memory at"),
+        Cell(f"RMSE, {unit}", "95 %"),
+        Cell(f"MAE, {unit}", "95 %"),
+        Cell("R2", "95 %"),
+        Cell("expl. var.", "95 %"),
+        Cell("n", "clips x seeds"),
+        Cell("groups", "drives or blocks"),
+    )
+    note = (
+        "95 % intervals: Student's t over seeds; of one seed, the jackknife over groups, which are drives or "
+        "blocks of a drive, with Student's t."
+    )
+    return Sheet("Errors", heads, tuple(rows), note)
+
+
+def times(errors: float, reference: float) -> str:
+    """How many times the errors of a reference.
+
+    Example:
+        >>> times(0.3, 0.1), times(0.1, 0.0), times(0.0, 0.0)
+        ('3.0x', 'inf', '1.0x')
+    """
+    if reference == 0:
+        return "1.0x" if errors == 0 else "inf"
+    return f"{errors / reference:.1f}x"
+
+
+def _p(value: float) -> str:
+    return "< 1e-4" if value < 1e-4 else f"{value:.2g}"
+
+
+_OUTCOMES = {"better than": "better", "worse than": "worse", "not separated from": "not separated"}
+
+
+def _points(difference: Estimate) -> str:
+    value, low, high = (100 * of for of in (difference.value, difference.low, difference.high))
+    return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def _paired_row(standing: Seeds, test: Paired | None, ratio: str) -> tuple[Cell, ...]:
+    if test is None:
+        return _named(standing), Cell("reference"), *(Cell(NONE) for _ in range(4))
+    return (
+        _named(standing),
+        Cell(_OUTCOMES[test.relation]),
+        Cell(f"{test.better} : {test.worse}", f"of {test.n}"),
+        Cell(_p(test.p)),
+        Cell(_points(test.difference)),
+        Cell(ratio),
+    )
+
+
+def _paired_heads(difference: str, ratio: str) -> tuple[Cell, ...]:
+    return (
+        Cell("contender", "memory at"),
+        Cell("is", "than the reference"),
+        Cell("won : lost", "recordings"),
+        Cell("p", "Holm"),
+        Cell(difference, "difference, 95 %"),
+        Cell(ratio, "times the reference's"),
+    )
+
+
+def paired_sheet(comparison: Comparison) -> Sheet | None:
+    """Every contender against the reference; None without an intrinsic contender, or with nothing beside it."""
+    best = comparison.best
+    if best is None or not comparison.against_best:
+        return None
+    rows = [
+        _paired_row(
+            standing,
+            comparison.against_best.get(standing.contender),
+            times(1 - standing.accuracy, 1 - best.accuracy),
+        )
+        for standing in comparison.ranking
+    ]
+    note = (
+        "The reference is the intrinsic contender that validates best. won : lost: recordings on which the "
+        "contender was right more, or less, often, over all seeds and both directions; p: exact sign test, "
+        "Holm-corrected over this table; points: difference in accuracy, with Student's t over recordings; "
+        "errors: ratio of error rates."
+    )
+    heads = _paired_heads("points", "errors")
+    return Sheet(f"Paired with {best.contender}", heads, tuple(rows), note)
+
+
+def paired_errors_sheet(study: Sequence[ErrorStanding]) -> Sheet | None:
+    """Every contender against the reference; None if there was nothing to pair."""
+    if not (other := next((standing.against.other for standing in study if standing.against), "")):
+        return None
+    reference = next(standing for standing in study if standing.contender == other).metric("rmse").value
+    rows = [
+        _paired_row(standing, standing.against, times(standing.metric("rmse").value, reference))
+        for standing in study
+    ]
+    note = (
+        "The reference is the intrinsic contender that validates best. won : lost: groups (drives or blocks "
+        "of a drive) in which the error of the contender is smaller, or larger; RMSE, %: relative difference "
+        "within a group, geometric mean over groups, by the paired t test of its logarithm; p Holm-corrected "
+        "over this table."
+    )
+    heads = _paired_heads("RMSE, %", "RMSE")
+    return Sheet(f"Paired with {other}", heads, tuple(rows), note)
+
+
+def _latency(seconds: float | None) -> str:
+    return NONE if seconds is None else f"{1e3 * seconds:.3g}"
+
+
+def cost_sheet(standings: Sequence[Seeds]) -> Sheet:
+    """What each contender costs to keep, to train and to run."""
+    rows = [
+        (
+            _named(standing),
+            Cell("yes" if standing.causal else "no"),
+            Cell(f"{standing.parameters:,}"),
+            Cell(f"{standing.macs_per_clip / 1e6:.1f} M"),
+            Cell(NONE if standing.state_bytes is None else f"{standing.state_bytes:,}"),
+            Cell(f"{standing.train_seconds:.0f}"),
+            Cell(_latency(standing.latency)),
+        )
+        for standing in standings
+    ]
+    heads = (
+        Cell("contender", "memory at"),
+        Cell("causal"),
+        Cell("parameters"),
+        Cell("MACs", "per clip"),
+        Cell("state, B", "of one clip"),
+        Cell("training, s", "mean of a run"),
+        Cell("ms/frame", "on a stream"),
+    )
+    note = (
+        "MACs: products of convolutions and matrices of one clip, not the physics of devices. state: bytes "
+        "carried from frame to frame. ms/frame: median on a stream; only what is causal can stream."
+    )
+    return Sheet("Cost", heads, tuple(rows), note)
+
+
+def subject_sheet(comparison: Comparison) -> Sheet | None:
+    """Accuracy of each subject, a column each; None if the test items name no subjects."""
+    found = {standing.contender: subject_accuracy(standing) for standing in comparison.ranking}
+    subjects = sorted({subject for of in found.values() for subject in of})
+    if not subjects:
+        return None
+    rows = [
+        (_named(standing), *(_proportion(found[standing.contender].get(subject)) for subject in subjects))
+        for standing in comparison.ranking
+    ]
+    heads = (Cell("contender", "memory at"), *map(Cell, subjects))
+    note = "Accuracy [%] with Wilson's 95 % interval, seeds and directions pooled."
+    return Sheet("Accuracy of each subject", heads, tuple(rows), note)
+
+
+def study_sheets(comparison: Comparison) -> list[Sheet]:
+    """The tables of a study of classes."""
+    sheets = accuracy_sheet(comparison), paired_sheet(comparison), cost_sheet(comparison.ranking)
+    return [sheet for sheet in sheets if sheet]
+
+
+def error_sheets(study: Sequence[ErrorStanding]) -> list[Sheet]:
+    """The tables of a study of a measured quantity."""
+    sheets = error_sheet(study), paired_errors_sheet(study), cost_sheet(study)
+    return [sheet for sheet in sheets if sheet]
+
+
+def _cost_numbers(standing: Seeds) -> dict[str, Any]:
+    names = (
+        "contender seeds positions causal parameters macs_per_clip state_bytes train_seconds latency is_intrinsic"
+    )
+    return {name: getattr(standing, name) for name in names.split()}
+
+
+def _paired_numbers(test: Paired | None) -> dict[str, Any] | None:
+    if test is None:
+        return None
+    names = ["other", "better", "worse", "n", "p", "relation"]
+    return {name: getattr(test, name) for name in names} | {"difference": test.difference.model_dump()}
+
+
+def accuracy_numbers(comparison: Comparison) -> list[dict[str, Any]]:
+    """The numbers behind `study_sheets` and `subject_sheet`, an entry per contender, for machines."""
+
+    def entry(standing: Standing) -> dict[str, Any]:
+        forward, backward = standing.directions or (None, None)
+        pooled = {
+            "pooled": standing.pooled,
+            "forward": forward,
+            "reversed": backward,
+            "class": standing.class_pooled,
+        }
+        return {
+            **_cost_numbers(standing),
+            **{name: getattr(standing, name) for name in ("accuracy", "low", "high", "n")},
+            **{name: found and found.model_dump() for name, found in pooled.items()},
+            "subjects": {name: found.model_dump() for name, found in subject_accuracy(standing).items()},
+            "against": _paired_numbers(comparison.against_best.get(standing.contender)),
+        }
+
+    return [entry(standing) for standing in comparison.ranking]
+
+
+def error_numbers(study: Sequence[ErrorStanding]) -> list[dict[str, Any]]:
+    """The numbers behind `error_sheets`, an entry per contender, for machines."""
+    names = "rmse", "mae", "r2", "explained_variance"
+    return [
+        {
+            **_cost_numbers(standing),
+            **{name: standing.metric(name).model_dump() for name in names},
+            "against": _paired_numbers(standing.against),
+        }
+        for standing in study
+    ]
