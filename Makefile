@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 PEERS ?= .venv-peers
 PEERS_STAMP := $(PEERS)/.installed
 
-.PHONY: demo test lint install bench-peers
+.PHONY: demo test lint install results bench-peers
 
 demo: $(STAMP)
 	$(BIN)/ipnet demo
@@ -19,6 +19,10 @@ lint: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict src
 	$(BIN)/lint-imports
+
+# Tables and pages of the committed results, from their result.json files.
+results: $(STAMP)
+	for study in docs/results/*/; do $(BIN)/ipnet report $$study || exit 1; done
 
 install: $(STAMP)
 

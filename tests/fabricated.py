@@ -29,8 +29,12 @@ def fabricate(
     card: str = "mtj-thermal",
     study: str = "made-up",
     title: str = "",
+    groups: Sequence[str] = ("made up",),
 ) -> Result:
-    """A result whose clip i was recognised if ``right[i]``; with `reverse_time`, the second half is reversed."""
+    """A result whose clip i was recognised if ``right[i]``; with `reverse_time`, the second half is reversed.
+
+    The clips belong to `groups` in turn.
+    """
     run = Run(
         study=study,
         title=title,
@@ -43,7 +47,7 @@ def fabricate(
     )
     n, copies = len(right), 2 if reverse_time else 1
     outputs = classes * copies
-    names = [f"test/made up/{i}" for i in range(n // copies)]
+    names = [f"test/{groups[i % len(groups)]}/{i}" for i in range(n // copies)]
     names += [f"{name}/reversed" for name in names] if reverse_time else []
     truth = [i % (n // copies) % classes + classes * (i >= n // copies) for i in range(n)]
     # A wrong answer is the right class in the wrong direction, or the next class.

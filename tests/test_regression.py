@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from conftest import Command
 from fabricated import fabricate
 from ipnet.errors import IPNetError
 from ipnet.prediction_error import compare_errors, error_studies
 from ipnet.report import write_report
-from ipnet.results import Estimate, Result, read_results, write_result
+from ipnet.results import Estimate, Result, holm, read_results, write_result
 from ipnet.tasks.recognition import Recognition
 from ipnet.tasks.regression import Regression
 
@@ -55,10 +56,31 @@ def test_intervals_are_wider_where_clips_follow_each_other() -> None:
     task = Regression(data=DATA | {"duration": 4.0}, steps=4)
     rng = np.random.default_rng(0)
     level = torch.from_numpy(np.repeat(rng.normal(size=8), 15))
-    steady = task.metrics(level, torch.zeros(120))["rmse"]
-    shuffled = task.metrics(level[torch.from_numpy(rng.permutation(120))], torch.zeros(120))["rmse"]
+    blocks = np.arange(120) // 15
+    steady = task.metrics(level, torch.zeros(120), blocks.tolist())["rmse"]
+    shuffled = task.metrics(level[torch.from_numpy(rng.permutation(120))], torch.zeros(120), blocks.tolist())[
+        "rmse"
+    ]
+    assert isinstance(steady, Estimate)
+    assert steady.groups == 8
     assert steady.value == pytest.approx(shuffled.value)
     assert steady.high - steady.low > 1.5 * (shuffled.high - shuffled.low)
+
+
+def test_the_clips_of_a_split_are_grouped_by_their_drives() -> None:
+    task = Regression(data=DATA | {"drives": 10}, steps=4)
+    items = task.items("test")
+    _, y = items.batch(range(len(items)))
+    noise = torch.from_numpy(np.random.default_rng(0).normal(size=len(y)))
+    drives = [name.rpartition("/")[0] for name in items.names]
+    assert 1 < len(set(drives)) < len(y)
+    found = task.metrics(y + noise, y)["rmse"]
+    assert found == task.metrics(y + noise, y, drives)["rmse"]
+    assert isinstance(found, Estimate)
+    assert found.groups == len(set(drives))
+    alone = task.metrics(y + noise, y + 1.0)["rmse"]  # of no split, so every clip stands for itself
+    assert isinstance(alone, Estimate)
+    assert alone.groups == len(y)
 
 
 def test_what_cannot_be_predicted(tmp_path: Path) -> None:
@@ -102,21 +124,24 @@ def test_a_study_of_steering_from_training_to_report(tmp_path: Path, ipnet: Comm
     assert {row["verdict"] for row in json.loads(out)} == {"not attempted"}
 
 
-def _made_up(contender: str, seed: int, errors: list[float], like: Result) -> Result:
+def _made_up(
+    contender: str, seed: int, errors: list[float], like: Result, horizon: float = 4.0, score: float = 0.5
+) -> Result:
     names = [f"test/drive{i // 3}/{i}" for i in range(len(errors))]
     truth = [float(i) for i in range(len(errors))]
     predicted = [t + e for t, e in zip(truth, errors, strict=True)]
     rmse = math.sqrt(np.mean(np.square(errors)))
     metrics = {
         name: Estimate(value=rmse, low=0.9 * rmse, high=1.1 * rmse, n=len(errors), unit="deg")
-        for name in ("rmse", "mae", "explained_variance")
+        for name in ("rmse", "mae", "r2", "explained_variance")
     }
     return like.model_copy(
         update={
             "run": f"{contender}-seed{seed}",
             "config": like.config | {"contender": contender, "seed": seed, "study": "made-up"},
-            "model": like.model | {"memory": contender},
-            "validation": {"score_name": "explained_variance", "score": 0.5, "epoch": 0, "loss": 1.0},
+            "model": like.model | {"memory": contender.partition("@")[0]},
+            "physics": {"horizon_frames": horizon},
+            "validation": {"score_name": "explained_variance", "score": score, "epoch": 0, "loss": 1.0},
             "metrics": metrics,
             "predictions": {"item": names, "truth": truth, "predicted": predicted},
         }
@@ -129,13 +154,39 @@ def test_contenders_are_compared_by_their_errors_on_the_same_items(tmp_path: Pat
     physics = [_made_up("intrinsic", seed, [0.8 * e for e in errors], like) for seed in (0, 1)]
     lstm = [_made_up("lstm", seed, errors[:], like) for seed in (0, 1, 2)]
     found = compare_errors(physics, lstm)
-    assert (found.value, found.low, found.high) == (pytest.approx(-0.2),) * 3
-    assert found.n == 12  # of the third seed of the LSTM there is no other side
+    ratio = found.difference
+    assert (ratio.value, ratio.low, ratio.high) == (pytest.approx(-0.2),) * 3
+    assert (ratio.n, ratio.groups) == (12, 2)  # of the third seed of the LSTM there is no other side
+    assert (found.better, found.worse, found.n) == (2, 0, 2)
     for i, made in enumerate([*lstm, *physics]):
         write_result(tmp_path / str(i), made)
     (study,) = error_studies([*read_results(tmp_path), like])
     assert [standing.contender for standing in study] == ["intrinsic", "lstm"]
     assert study[0].against is None
     assert study[1].against is not None
-    assert study[1].against.value == pytest.approx(0.25)
+    assert study[1].against.difference.value == pytest.approx(0.25)
+    assert study[1].against.other == "intrinsic"
     assert study[1].metric("rmse").unit == "deg"
+
+
+def test_the_reference_remembers_and_p_is_that_of_the_t_test() -> None:
+    like, rng = fabricate("lstm", [True] * 6), np.random.default_rng(1)
+    runs = {
+        "intrinsic@stem": _made_up("intrinsic@stem", 0, rng.normal(size=18).tolist(), like),
+        "lstm": _made_up("lstm", 0, rng.normal(size=18).tolist(), like),
+        # It validates best, but its device forgets at once.
+        "intrinsic@head": _made_up("intrinsic@head", 0, rng.normal(size=18).tolist(), like, horizon=0, score=0.9),
+    }
+    (study,) = error_studies(list(runs.values()))
+    against = {standing.contender: standing.against for standing in study}
+    assert against["intrinsic@stem"] is None
+    errors = {
+        name: np.square(np.subtract(run.predictions["predicted"], run.predictions["truth"])).reshape(6, 3).mean(1)
+        for name, run in runs.items()
+    }
+    p = [
+        stats.ttest_1samp(0.5 * np.log(errors[name] / errors["intrinsic@stem"]), 0).pvalue
+        for name in ("lstm", "intrinsic@head")
+    ]
+    found = [test.p for name in ("lstm", "intrinsic@head") if (test := against[name])]
+    assert found == pytest.approx(holm(p))

@@ -10,7 +10,7 @@ import pytest
 
 from fabricated import fabricate, right_but, write_runs
 from ipnet.errors import IPNetError
-from ipnet.figures import Trace, colours, read_trace
+from ipnet.figures import Trace, colours, lines, markers, read_trace
 from ipnet.report import write_report
 from ipnet.results import RESULT_FILE, Result
 from ipnet.train import TRACE_FILE
@@ -105,7 +105,9 @@ def test_the_page_fetches_nothing(page: _Page, html: str) -> None:
 
 def test_every_contender_study_and_claim_is_there(page: _Page, html: str) -> None:
     for name in CONTENDERS:
-        assert html.count(f'<th scope="row">{name}</th>') == (2 if name in CONTENDERS[:2] else 1)
+        assert html.count(f'<th scope="row">{name}<') == 3 * (
+            2 if name in CONTENDERS[:2] else 1
+        )  # three tables for each study
     assert {"study-1", "study-2", "claims", "provenance", "reproduce"} <= set(page.ids)
     assert sum(name.startswith("claim-") for name in page.ids) == 15
     for words in (
@@ -168,7 +170,7 @@ def test_what_is_missing_is_left_out(tmp_path: Path, results: list[Result]) -> N
 
 def test_a_trace_is_shown(folder: Path, page: _Page) -> None:
     assert page.words.count("What the memory looks like") == 2
-    assert len(page.fetched) == 6
+    assert len(page.fetched) == 7  # with two positions of the first study
     assert "Clip a clip" in page.words
 
 
@@ -208,7 +210,25 @@ def test_pixels_of_a_trace_are_driven_early_midway_and_late() -> None:
     assert len(Trace(np.zeros((1, 2, 1, 1)), np.zeros((1, 1, 1)), "a").pixels) == 3
 
 
-def test_intrinsic_memory_is_warm_and_no_two_contenders_look_the_same() -> None:
-    found = colours(CONTENDERS)
-    assert len(set(found.values())) == len(CONTENDERS)
-    assert found["none"] == "#6b7280"
+MANY = (
+    *("none", "rnn", "gru", "lstm", "convlstm", "lif", "leaky", "ssm", "conv2plus1d", "conv3d"),
+    *(f"intrinsic@{position}" for position in ("frontier", "stem", "stage1", "head", "frontier+head")),
+)
+
+
+def test_fifteen_contenders_are_told_apart_by_colour_and_without_it() -> None:
+    colour, marker, line = colours(MANY), markers(MANY), lines(MANY)
+    assert len(set(colour.values())) == len(MANY)
+    assert len({(marker[name], line[name]) for name in MANY}) == len(MANY)
+    assert colour["none"] == "#6b7280"
+
+
+def test_subjects_and_the_better_position_are_in_the_report(tmp_path: Path) -> None:
+    subjects = ["subject01", "subject02"]
+    made = [
+        fabricate("intrinsic@frontier", right_but(N), groups=subjects),
+        fabricate("intrinsic@head", right_but(N, *range(0, N, 2)), groups=subjects),
+    ]
+    page = _Page(write_report(write_runs(tmp_path / "runs", made), tmp_path / "r.html").read_text("utf-8"))
+    assert "Accuracy of each subject" in page.words
+    assert "the frontier is first (number 1 of 2 by accuracy)" in page.words

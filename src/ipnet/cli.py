@@ -124,8 +124,9 @@ def report(
 ) -> None:
     """Write the results of a folder as one self-contained HTML page and, beside it, the tables as text."""
     from ipnet.cli_tables import TABLE_FILE, write_tables
-    from ipnet.report import study_numbers, write_report
+    from ipnet.report import write_report
     from ipnet.results import read_results
+    from ipnet.study_numbers import study_numbers
 
     page = write_report(runs, output or runs / "report.html")
     results = read_results(runs)

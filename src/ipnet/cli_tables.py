@@ -27,16 +27,12 @@ def _table(first: Result, sheet: Sheet) -> Table:
         title=f"{title}\n{escape(sheet.title)}: {first.data['name']}, {kind} data, test split",
         caption=escape(sheet.note),
         caption_justify="left",
+        min_width=_WIDTH - 4,
         box=box.SIMPLE_HEAD,
         padding=0,
     )
     for i, head in enumerate(sheet.heads):
-        table.add_column(
-            escape(head.text),
-            justify="right" if i else "left",
-            no_wrap=bool(i),
-            overflow="fold" if not i else None,
-        )
+        table.add_column(escape(head.text), justify="right" if i else "left", no_wrap=i > 0, overflow="fold")
     for row in sheet.rows:
         table.add_row(*(escape(cell.text) for cell in row))
     return table

@@ -33,8 +33,9 @@ class Sweep:
         if any(test.relation == "worse than" for test in self.tests):
             standing = "the frontier is not the best position"
         return (
-            f"{self.memory}: {standing} (number {rank} of {len(self.standings)} by accuracy). Paired over "
-            f"recordings, p Holm-corrected over {len(self.tests)}, {self.memory} at the frontier is {in_words(self.tests)}."
+            f"{self.memory}: {standing} (number {rank} of {len(self.standings)} by accuracy). "
+            f"Paired over recordings, p Holm-corrected over {len(self.tests)}, "
+            f"{self.memory} at the frontier is {in_words(self.tests)}."
         )
 
 

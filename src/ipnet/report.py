@@ -16,7 +16,7 @@ from ipnet.leak import leak_check
 from ipnet.positions import sweeps
 from ipnet.prediction_error import error_studies
 from ipnet.results import Result, find_results
-from ipnet.tables import accuracy_numbers, error_numbers, error_sheets, study_sheets, subject_sheet
+from ipnet.tables import error_sheets, study_sheets, subject_sheet
 from ipnet.train import TRACE_FILE
 from ipnet.units import format_si
 
@@ -51,23 +51,6 @@ def write_report(results_folder: Path, output: Path) -> Path:
     )
     write_atomically(output, lambda temporary: temporary.write_text(page, "utf-8"))
     return output
-
-
-def study_numbers(results: Sequence[Result]) -> list[dict[str, Any]]:
-    """Every study with the numbers of its tables, for machines: an entry per contender, the best first."""
-    studies = [
-        {
-            "study": study.study,
-            "verdicts": [of.verdict for of in sweeps(study)],
-            "contenders": accuracy_numbers(study),
-        }
-        for study in comparisons(results)
-    ]
-    measured = [
-        {"study": study[0].results[0].config["study"], "contenders": error_numbers(study)}
-        for study in error_studies(results)
-    ]
-    return studies + measured
 
 
 def _template() -> Any:

@@ -1,4 +1,4 @@
-"""The tables of a study, made once for the command line, the report and machines.
+"""The tables of a study, made once for the command line and the report.
 
 A study of classes has an accuracy table, a study of a measured quantity an error table; both are followed by the
 paired comparison with the reference, the intrinsic contender with the best validation score, and by the cost.
@@ -6,9 +6,8 @@ paired comparison with the reference, the intrinsic contender with the best vali
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from ipnet.comparison import Comparison, Paired, Seeds, Standing
+from ipnet.comparison import Comparison, Paired, Seeds
 from ipnet.prediction_error import ErrorStanding
 from ipnet.results import Estimate, Proportion
 from ipnet.subjects import subject_accuracy
@@ -44,6 +43,12 @@ class Sheet:
     heads: tuple[Cell, ...]
     rows: tuple[tuple[Cell, ...], ...]
     note: str
+
+
+def _sheet(title: str, heads: tuple[Cell, ...], rows: Sequence[tuple[Cell, ...]], note: str) -> Sheet:
+    """A table without the columns that say nothing about any contender."""
+    told = [i for i in range(len(heads)) if any(row[i].text != NONE for row in rows)]
+    return Sheet(title, tuple(heads[i] for i in told), tuple(tuple(row[i] for i in told) for row in rows), note)
 
 
 def share(value: float) -> str:
@@ -109,7 +114,7 @@ def accuracy_sheet(comparison: Comparison) -> Sheet:
         "seeds pooled, which takes them for independent and so is narrow. fwd, rev: forward and reversed "
         "clips; class: direction ignored."
     )
-    return Sheet("Accuracy", heads, tuple(rows), note)
+    return _sheet("Accuracy", heads, rows, note)
 
 
 def error_sheet(study: Sequence[ErrorStanding]) -> Sheet:
@@ -143,7 +148,7 @@ def error_sheet(study: Sequence[ErrorStanding]) -> Sheet:
         "95 % intervals: Student's t over seeds; of one seed, the jackknife over groups, which are drives or "
         "blocks of a drive, with Student's t."
     )
-    return Sheet("Errors", heads, tuple(rows), note)
+    return _sheet(f"Errors of the {study[0].results[0].outputs[0]}", heads, rows, note)
 
 
 def times(errors: float, reference: float) -> str:
@@ -214,7 +219,7 @@ def paired_sheet(comparison: Comparison) -> Sheet | None:
         "errors: ratio of error rates."
     )
     heads = _paired_heads("points", "errors")
-    return Sheet(f"Paired with {best.contender}", heads, tuple(rows), note)
+    return _sheet(f"Paired with {best.contender}", heads, rows, note)
 
 
 def paired_errors_sheet(study: Sequence[ErrorStanding]) -> Sheet | None:
@@ -233,7 +238,7 @@ def paired_errors_sheet(study: Sequence[ErrorStanding]) -> Sheet | None:
         "over this table."
     )
     heads = _paired_heads("RMSE, %", "RMSE")
-    return Sheet(f"Paired with {other}", heads, tuple(rows), note)
+    return _sheet(f"Paired with {other}", heads, rows, note)
 
 
 def _latency(seconds: float | None) -> str:
@@ -267,7 +272,7 @@ def cost_sheet(standings: Sequence[Seeds]) -> Sheet:
         "MACs: products of convolutions and matrices of one clip, not the physics of devices. state: bytes "
         "carried from frame to frame. ms/frame: median on a stream; only what is causal can stream."
     )
-    return Sheet("Cost", heads, tuple(rows), note)
+    return _sheet("Cost", heads, rows, note)
 
 
 def subject_sheet(comparison: Comparison) -> Sheet | None:
@@ -282,7 +287,7 @@ def subject_sheet(comparison: Comparison) -> Sheet | None:
     ]
     heads = (Cell("contender", "memory at"), *map(Cell, subjects))
     note = "Accuracy [%] with Wilson's 95 % interval, seeds and directions pooled."
-    return Sheet("Accuracy of each subject", heads, tuple(rows), note)
+    return _sheet("Accuracy of each subject", heads, rows, note)
 
 
 def study_sheets(comparison: Comparison) -> list[Sheet]:
@@ -295,52 +300,3 @@ def error_sheets(study: Sequence[ErrorStanding]) -> list[Sheet]:
     """The tables of a study of a measured quantity."""
     sheets = error_sheet(study), paired_errors_sheet(study), cost_sheet(study)
     return [sheet for sheet in sheets if sheet]
-
-
-def _cost_numbers(standing: Seeds) -> dict[str, Any]:
-    names = (
-        "contender seeds positions causal parameters macs_per_clip state_bytes train_seconds latency is_intrinsic"
-    )
-    return {name: getattr(standing, name) for name in names.split()}
-
-
-def _paired_numbers(test: Paired | None) -> dict[str, Any] | None:
-    if test is None:
-        return None
-    names = ["other", "better", "worse", "n", "p", "relation"]
-    return {name: getattr(test, name) for name in names} | {"difference": test.difference.model_dump()}
-
-
-def accuracy_numbers(comparison: Comparison) -> list[dict[str, Any]]:
-    """The numbers behind `study_sheets` and `subject_sheet`, an entry per contender, for machines."""
-
-    def entry(standing: Standing) -> dict[str, Any]:
-        forward, backward = standing.directions or (None, None)
-        pooled = {
-            "pooled": standing.pooled,
-            "forward": forward,
-            "reversed": backward,
-            "class": standing.class_pooled,
-        }
-        return {
-            **_cost_numbers(standing),
-            **{name: getattr(standing, name) for name in ("accuracy", "low", "high", "n")},
-            **{name: found and found.model_dump() for name, found in pooled.items()},
-            "subjects": {name: found.model_dump() for name, found in subject_accuracy(standing).items()},
-            "against": _paired_numbers(comparison.against_best.get(standing.contender)),
-        }
-
-    return [entry(standing) for standing in comparison.ranking]
-
-
-def error_numbers(study: Sequence[ErrorStanding]) -> list[dict[str, Any]]:
-    """The numbers behind `error_sheets`, an entry per contender, for machines."""
-    names = "rmse", "mae", "r2", "explained_variance"
-    return [
-        {
-            **_cost_numbers(standing),
-            **{name: standing.metric(name).model_dump() for name in names},
-            "against": _paired_numbers(standing.against),
-        }
-        for standing in study
-    ]
