@@ -55,7 +55,7 @@ def test_the_paired_difference_is_over_recordings() -> None:
     assert row["points"] == "{:+.1f} [{:+.1f}, {:+.1f}]".format(*expected)
     assert row["won : lost"] == "0 : 8"
     assert row["p"] == f"{2 / 2**8:.2g}"
-    assert (row["is"], row["errors"]) == ("worse", "10.0x")
+    assert (row["is"], row["errors"]) == ("worse", "10x")
     assert _texts(paired_sheet(_study()), "intrinsic@frontier")["is"] == "reference"
 
 

@@ -124,12 +124,13 @@ def error_sheet(study: Sequence[ErrorStanding]) -> Sheet:
     for standing in study:
         rmse = standing.metric("rmse")
         groups = str(rmse.groups) if rmse.groups else NONE
-        errors = [Cell(estimate(standing.metric(name))) for name in ("rmse", "mae")]
+        mae = standing.metric("mae")
         shares = [standing.metric(name) for name in ("r2", "explained_variance")]
         rows.append(
             (
                 _named(standing),
-                *errors,
+                Cell(estimate(rmse)),
+                Cell(f"{mae.value:.3g}", f"[{mae.low:.3g}, {mae.high:.3g}]"),
                 *(Cell(f"{of.value:.3f}", f"[{of.low:.3f}, {of.high:.3f}]") for of in shares),
                 Cell(f"{rmse.n} x {standing.seeds}"),
                 Cell(groups),
@@ -156,11 +157,11 @@ def times(errors: float, reference: float) -> str:
 
     Example:
         >>> times(0.3, 0.1), times(0.1, 0.0), times(0.0, 0.0)
-        ('3.0x', 'inf', '1.0x')
+        ('3x', 'inf', '1x')
     """
     if reference == 0:
-        return "1.0x" if errors == 0 else "inf"
-    return f"{errors / reference:.1f}x"
+        return "1x" if errors == 0 else "inf"
+    return f"{errors / reference:.3g}x"
 
 
 def _p(value: float) -> str:
