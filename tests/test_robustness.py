@@ -1,18 +1,21 @@
 """Robustness: a finished run under perturbations, resumed, summed up, drawn, and refused where it must be."""
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import ipnet.perturbation
+import ipnet.trainee
 from ipnet.config import Study, read_config
 from ipnet.errors import IPNetError
+from ipnet.perturbation import PERTURBATIONS
 from ipnet.results import read_results, wilson
-from ipnet.robustness import Answers, Robustness, Row, declare, read_robustness, robustness
-from ipnet.robustness_curve import curves, paired_at
+from ipnet.robustness import declare, robustness
+from ipnet.robustness_result import read_robustness
 from ipnet.study import check_runs
+from ipnet.tasks import Task
 from ipnet.train import execute
 from tiny import write_tiny_study
 
@@ -75,18 +78,29 @@ def test_what_is_done_is_kept_and_other_weights_start_anew(finished: tuple[Path,
 
 def test_the_command_tells_people_and_machines_the_same(ipnet, finished: tuple[Path, Path]) -> None:
     study, runs = finished
-    code, out, _ = ipnet("robustness", runs, "--config", study, "--json")
-    assert code == 0
-    found = {run["contender"]: run for run in json.loads(out)}
+    code, out, err = ipnet("robustness", runs, "--config", study, "--json")
+    assert code == 0, err
+    told = json.loads(out, parse_constant=lambda text: pytest.fail(f"{text} is no JSON"))
+    found = {run["contender"]: run for run in told["runs"]}
     assert [len(found[name]["rows"]) for name in ("none", "intrinsic")] == [4, 5]
-    assert "is no activation" in found["none"]["untested"]["stuck_devices 0.3"]
+    assert found["none"]["declared"] == {"event_drop": [0.5, 1.0], "stuck_devices": [0.3], "speed": [0.5, 2.0]}
+    assert "need a memory; it has none" in found["none"]["untested"]["stuck_devices 0.3"]
+    (verdict,) = told["studies"]
+    assert (verdict["study"], verdict["split"], verdict["reference"]) == ("tiny", "validation", "intrinsic")
+    assert [(m["perturbation"], m["level"], m["other"]) for m in verdict["matches"]] == [
+        ("event_drop", 1.0, "none"),
+        ("speed", 2.0, "none"),
+    ]
+    assert {len(curve["slope"]) == len(curve["relative"]) == 3 for curve in verdict["curves"]} == {True}
     assert (runs / "robustness-validation.png").stat().st_size > 10_000
-    code, out, _ = ipnet("robustness", runs, "--config", study)
-    assert code == 0
+    code, out, err = ipnet("robustness", runs, "--config", study)
+    assert code == 0, err
     assert "real data, validation split" in out
-    assert "stuck_devices 0.3: stuck_devices cannot disturb this network: 'none' is no activation" in out
-    for text in ("event_drop", "speed", "20 items", "accuracy [%]"):
+    assert "stuck_devices 0.3: stuck_devices cannot disturb this network: stuck outputs need a memory" in out
+    for text in ("event_drop", "speed", "20 items", "accuracy [%]", "of known", "intrinsic against each other"):
         assert text in out
+    row = next(line for line in out.splitlines() if line.strip().startswith("stuck") and "none" in line)
+    assert row.split()[-4:] == ["-"] * 4
 
 
 @pytest.mark.parametrize(
@@ -97,6 +111,7 @@ def test_the_command_tells_people_and_machines_the_same(ipnet, finished: tuple[P
         (["--set", "robustness.event_drop=[0]"], "needs at least one level besides the neutral 0"),
         (["--set", "robustness={}"], "robustness needs perturbations"),
         (["--split", "train"], "--split must be validation or test"),
+        (["--split", "test", "--set", "robustness.speed=[4]"], "must be those that the study declares; got --set"),
     ],
 )
 def test_a_mistake_is_one_sentence(ipnet, finished: tuple[Path, Path], words: list[str], message: str) -> None:
@@ -123,6 +138,109 @@ def test_a_run_without_its_weights_is_refused(finished: tuple[Path, Path], tmp_p
         robustness(tmp_path, {"event_drop": [0.5]})
 
 
+def test_the_test_split_takes_one_declaration(
+    finished: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("result.json", "model.safetensors"):
+        (tmp_path / name).write_bytes((finished[1] / "none-seed0" / name).read_bytes())
+    declared = {"event_drop": [0.0, 0.5], "speed": [2.0]}
+    first = robustness(tmp_path, declared, split="test")
+    assert (first.declared, first.draws) == ({"event_drop": [0.5], "speed": [2.0]}, [0])
+    before = (tmp_path / "robustness-test.json").read_bytes()
+
+    def items(task: Task, split: str) -> Any:
+        pytest.fail(f"{task} handed out the {split} split again")
+
+    monkeypatch.setattr(Task, "items", items)
+    assert robustness(tmp_path, declared, split="test") == first
+    for other in ({"event_drop": [0.5]}, declared | {"speed": [3.0]}, declared | {"flicker": [1.0]}):
+        with pytest.raises(IPNetError, match="must be declared before it is looked at"):
+            robustness(tmp_path, other, split="test")
+    with pytest.raises(IPNetError, match="restore the declaration"):
+        robustness(tmp_path, declared, split="test", seeds=[1])
+    assert (tmp_path / "robustness-test.json").read_bytes() == before
+
+
+def test_levels_of_the_test_split_come_from_the_runs_own_study(
+    ipnet, finished: tuple[Path, Path], tmp_path: Path
+) -> None:
+    text = finished[0].read_text("utf-8").replace('"tiny"', '"other"')
+    (tmp_path / "other.toml").write_text(text, "utf-8")
+    code, _, err = ipnet("robustness", finished[1], "--config", tmp_path / "other.toml", "--split", "test")
+    assert code == 2
+    assert "must be declared by the runs' own study" in err
+
+
+def test_chance_is_the_best_constant_answer(finished: tuple[Path, Path]) -> None:
+    found = robustness(finished[1] / "none-seed0", {"event_drop": [0.5]})
+    assert found.chance == max(found.truth.count(y) for y in found.truth) / len(found.truth)
+
+
+def test_no_disturbance_draws_what_training_or_the_network_draws(
+    finished: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: dict[str, set[int]] = {"trainee": set(), "perturbation": set()}
+    for module in (ipnet.trainee, ipnet.perturbation):
+
+        def record(
+            *parts: int, who: str = module.__name__.removeprefix("ipnet."), make: Any = module.make_seed
+        ) -> int:
+            seed = int(make(*parts))
+            made[who].add(seed)
+            return seed
+
+        monkeypatch.setattr(module, "make_seed", record)
+    study = write_tiny_study(
+        tmp_path, contenders='["intrinsic"]', epochs=6
+    )  # more epochs and batches than streams
+    run = read_config(Study, study, ["training.batch_size=8", "training.noise.event_drop=0.5"]).runs()[0]
+    execute(run, tmp_path / "run")
+    robustness(tmp_path / "run", {"event_drop": [0.5], "read_noise": [0.1]})
+    assert len(made["trainee"]) > 30
+    assert len(made["perturbation"]) == 20 + 1  # clips, and one network
+    assert not made["trainee"] & made["perturbation"]
+
+
+STEERING = """
+study = "tiny_steering"
+contenders = ["none", "intrinsic", "lstm"]
+seeds = [0]
+task = { name = "regression", steps = 4, size = [8, 8] } # small enough that no kernel is compiled
+data = { name = "simulated_driving", drives = 8, duration = 1.0, sensor = 16 }
+backbone = { width = 3, blocks = [1], stem_stride = 4 }
+memory.intrinsic.bank = [{ t_cycle = 3e-6 }, { t_cycle = 5e-6 }]
+training = { epochs = 1, batch_size = 4, threads = 1 }
+
+[robustness]
+"""
+
+
+def test_every_perturbation_on_a_regression_with_a_bank(ipnet, tmp_path: Path) -> None:
+    levels = {name: 2.0 if name == "speed" else 0.5 for name in PERTURBATIONS}
+    study = tmp_path / "tiny_steering.toml"
+    study.write_text(STEERING + "".join(f"{name} = [{level}]\n" for name, level in levels.items()), "utf-8")
+    code, _, err = ipnet("study", study, "-o", tmp_path / "runs")
+    assert code == 0, err
+    runs = tmp_path / "runs" / "tiny_steering"
+    code, out, err = ipnet("robustness", runs, "--config", study, "--split", "test", "--json")
+    assert code == 0, err
+    assert "3 of 3 runs" in err
+    told = json.loads(out)
+    found = {run["contender"]: run for run in told["runs"]}
+    assert {row["perturbation"] for row in found["intrinsic"]["rows"]} == set(PERTURBATIONS)
+    assert set(found["lstm"]["untested"]) == {"device_variation 0.5"}
+    assert set(found["none"]["untested"]) == {"device_variation 0.5", "read_noise 0.5", "stuck_devices 0.5"}
+    assert found["none"]["chance"] == pytest.approx(0.0, abs=1e-6)
+    (verdict,) = told["studies"]
+    tests = {(match["perturbation"], match["other"]): match["test"] for match in verdict["matches"]}
+    assert tests["event_drop", "lstm"]["unit"] == "1"
+    assert {each["other"] for each in verdict["differences"]} == {"lstm"}
+    code, out, err = ipnet("robustness", runs, "--config", study, "--split", "test")
+    assert code == 0, err
+    assert "r2 [1]" in out
+    assert "SIMULATED data" in out
+
+
 def test_declared_levels_are_sorted_and_without_the_neutral_one() -> None:
     plan = declare({"speed": [2.0, 1.0, 0.5, 2.0], "event_drop": [0, 0.1]})
     assert [(perturbation.name(), level) for perturbation, level in plan] == [
@@ -130,67 +248,8 @@ def test_declared_levels_are_sorted_and_without_the_neutral_one() -> None:
         ("speed", 2.0),
         ("event_drop", 0.1),
     ]
-
-
-def _robustness(seed: int, clean: int, **rows: dict[float, int]) -> Robustness:
-    def answers(right: int) -> dict[str, Any]:
-        return {"metrics": {"accuracy": wilson(right, 100)}, "predicted": [0] * 100}
-
-    return Robustness(
-        source="s",
-        run=f"lstm-seed{seed}",
-        study="tiny",
-        contender="lstm",
-        seed=seed,
-        data={},
-        versions={},
-        split="validation",
-        score_name="accuracy",
-        items=[str(i) for i in range(100)],
-        truth=[0] * 100,
-        undisturbed=Answers(**answers(clean)),
-        untested={},
-        rows=[
-            Row(perturbation=name, level=level, seed=seed, **answers(right))
-            for name, levels in rows.items()
-            for level, right in levels.items()
-        ],
-    )
-
-
-def test_slopes_are_least_squares_through_the_undisturbed_score() -> None:
-    one = _robustness(0, 90, event_drop={0.1: 80, 0.2: 60}, speed={0.5: 70, 2.0: 50})
-    drop, speed = curves([one])
-    assert [(p.level, p.value) for p in drop.points] == [(0.0, 90), (0.1, 80), (0.2, 60)]
-    assert drop.slope[0] == pytest.approx((0.1 * 10 + 0.2 * 30) / (0.1**2 + 0.2**2))
-    assert math.isnan(drop.slope[1])
-    assert drop.points[1].low == pytest.approx(100 * wilson(80, 100).low)
-    assert speed.slope[0] == pytest.approx((20 + 40) / 2)
-    two = _robustness(1, 88, event_drop={0.1: 80, 0.2: 66, 0.5: 10})
-    (drop, _) = curves([one, two])
-    slopes = 140, (0.1 * 8 + 0.2 * 22) / 0.05
-    mean = sum(slopes) / 2
-    assert drop.slope[0] == pytest.approx(mean)
-    assert drop.slope[1] == pytest.approx(mean - 12.706 * abs(slopes[0] - slopes[1]) / 2, rel=1e-3)
-    assert [p.level for p in drop.points] == [0.0, 0.1, 0.2]
-    assert (drop.points[1].value, drop.points[1].low) == (pytest.approx(80), pytest.approx(80))
-    assert (drop.seeds, drop.n) == (2, 100)
-
-
-def test_contenders_are_paired_by_seed_and_recording() -> None:
-    def run(contender: str, seed: int, clean: list[int], disturbed: list[int]) -> Robustness:
-        template = _robustness(seed, 50, event_drop={0.5: 50})
-        row = template.rows[0].model_copy(update={"predicted": disturbed})
-        undisturbed = template.undisturbed.model_copy(update={"predicted": clean})
-        changes = {"contender": contender, "items": ["a/1/0", "a/1/0/reversed", "a/2/0"], "truth": [0, 1, 0]}
-        return template.model_copy(update={**changes, "undisturbed": undisturbed, "rows": [row]})
-
-    one = [run("lstm", 0, [0, 1, 0], [0, 1, 0]), run("lstm", 1, [0, 1, 0], [0, 1, 1])]
-    other = [run("none", 1, [0, 1, 0], [0, 0, 0]), run("none", 0, [0, 1, 0], [1, 0, 0])]
-    test = paired_at(one, other, "event_drop", 0.5)
-    assert (test.other, test.better, test.worse, test.n, test.p) == ("none", 1, 1, 2, 1.0)
-    clean = paired_at(one, other, "event_drop", 0.0)
-    assert (clean.better, clean.worse, clean.n) == (0, 0, 2)
+    with pytest.raises(IPNetError, match="'reset_state' needs at least one level besides"):
+        declare({"reset_state": [0.0, 1.0]})  # neither end of the clip loses anything
 
 
 def test_noisy_training_is_reproducible_and_other_than_clean(tmp_path: Path) -> None:

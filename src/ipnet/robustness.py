@@ -2,24 +2,25 @@
 
 The levels are declared before anything is tested, in ``[robustness]`` of a study. Each of them is evaluated once
 per run and every outcome is written down and reported; none is chosen by what was found. So the test split takes
-part in no selection, although it is seen once more for every level than in the run itself. Whoever wants to look
-around first does so on the validation split, the default.
+part in no selection, although it is seen once more for every level than in the run itself. The declaration is
+written into the file before the first disturbed answer; on the test split other levels are then refused, and the
+same levels are served from the file. Whoever wants to look around first does so on the validation split, the
+default.
 """
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ipnet.cache import content_hash, write_atomically
+from ipnet.cache import content_hash
 from ipnet.config import Run
 from ipnet.data import Split
 from ipnet.errors import IPNetError, invalid_config
@@ -31,81 +32,14 @@ from ipnet.perturbation import (
     Perturbation,
     perturb_clips,
 )
-from ipnet.results import RESULT_FILE, Metric, Result, read_result
+from ipnet.results import RESULT_FILE, Result, read_result
+from ipnet.robustness_result import Answers, Robustness, Row, read_robustness, write_robustness
 from ipnet.tasks import Items, Task, build_task
 from ipnet.train import WEIGHTS_FILE, Report, alone, software_versions
 from ipnet.trainee import EVALUATION, isolated, loader, reseed
 
 Plan = list[tuple[Perturbation, float]]
 Change = Callable[[Tensor, Sequence[int]], Tensor]  # clips [T, B, C, H, W] and their numbers to other clips
-
-
-class Answers(BaseModel):
-    """What a network answered to every item of a split.
-
-    Args:
-        metrics: of the answers, each with n and interval.
-        predicted: by item.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    metrics: dict[str, Metric]
-    predicted: list[Any]
-
-
-class Row(Answers):
-    """The answers under one perturbation.
-
-    Args:
-        perturbation: its name.
-        level: how strong it was.
-        seed: of its random draws.
-    """
-
-    perturbation: str
-    level: float
-    seed: int
-
-
-class Robustness(BaseModel):
-    """One run under perturbations: the content of ``robustness-<split>.json`` in its folder.
-
-    Args:
-        schema_version: of this layout.
-        source: hash of configuration, data and weights; rows of another source are never mixed with these.
-        run: name of the run within its study.
-        study: name of the study.
-        contender: as the study names it.
-        seed: of the run.
-        data: name, whether real or simulated, description, fingerprint, items per split.
-        versions: of the software that evaluated.
-        split: on which it was evaluated.
-        score_name: the metric that counts.
-        items: names.
-        truth: targets, by item.
-        undisturbed: the answers without any perturbation.
-        untested: perturbations and levels that cannot be tested on this network, and why.
-        rows: one per perturbation, level and seed.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    schema_version: int = 1
-    source: str
-    run: str
-    study: str
-    contender: str
-    seed: int
-    data: dict[str, Any]
-    versions: dict[str, str]
-    split: Split
-    score_name: str
-    items: list[str]
-    truth: list[Any]
-    undisturbed: Answers
-    untested: dict[str, str]
-    rows: list[Row]
 
 
 @dataclass(frozen=True)
@@ -116,8 +50,13 @@ class _Subject:
     result: Result
     source: str
     task: Task
-    items: Items
+    split: Split
     network: Network
+
+    @cached_property
+    def items(self) -> Items:
+        """The items of the split, handed out when the first answer is wanted."""
+        return self.task.items(self.split)
 
     def answers(self, network: nn.Module, change: Change = lambda x, _numbers: x) -> tuple[Tensor, Tensor]:
         """Predictions and targets [N] of the whole split, in the batches and with the draws of the run's test."""
@@ -133,7 +72,7 @@ class _Subject:
 
 
 def declare(levels: Mapping[str, Sequence[float]]) -> Plan:
-    """The perturbations and levels to test, neutral levels left out: those are the undisturbed run.
+    """The perturbations and levels to test; those that disturb nothing are left out: they are the undisturbed run.
 
     Raises:
         IPNetError: nothing to test, an unknown name, or a level outside its range.
@@ -143,7 +82,7 @@ def declare(levels: Mapping[str, Sequence[float]]) -> Plan:
         perturbation = PERTURBATIONS.build(name)
         for level in values:
             perturbation.check(level)
-        disturbing = sorted({float(level) for level in values} - {perturbation.neutral})
+        disturbing = sorted({float(level) for level in values if perturbation.distance(level) > 0})
         if not disturbing:
             raise IPNetError(
                 f"robustness: '{name}' needs at least one level besides the neutral {perturbation.neutral:g}; got "
@@ -169,7 +108,8 @@ def robustness(
         folder: of the run, with ``result.json`` and ``model.safetensors``; receives ``robustness-<split>.json``,
             written whole after every level.
         levels: by name of the perturbation.
-        split: ``"validation"`` to look around; ``"test"`` with levels that were declared before.
+        split: ``"validation"`` to look around; ``"test"`` with levels that were declared before, once: a second
+            call with the same levels and seeds reads the file and does not touch the split.
         seeds: of the random draws; the run's own by default, so that contenders of a seed meet the same.
         report: told the fraction done and a note, often.
 
@@ -177,29 +117,31 @@ def robustness(
         All rows of the run, also of earlier calls.
 
     Raises:
-        IPNetError: unknown perturbations or levels; a run that is not finished, or whose weights or data are not
-            those of its result.
+        IPNetError: unknown perturbations or levels; on the test split, others than were declared for it; a run
+            that is not finished, or whose weights or data are not those of its result.
     """
     plan = declare(levels)
     with alone(folder):
         subject = _load(folder, split)
         path = folder / f"robustness-{split}.json"
-        found = _stored(path, subject) or _started(subject, split)
+        draws = [subject.run.seed] if seeds is None else list(seeds)
+        found = _declared(_stored(path, subject) or _started(subject), plan, draws, path)
+        write_robustness(path, found)
         done = {(row.perturbation, row.level, row.seed) for row in found.rows}
-        draws = [subject.run.seed] if seeds is None else seeds
         for i, (perturbation, level) in enumerate(plan):
-            name = perturbation.name()
-            report(i / len(plan), f"{name} {level:g}")
+            name, what = perturbation.name(), f"{perturbation.name()} {level:g}"
+            report(i / len(plan), what)
+            found.untested.pop(what, None)
             for seed in draws:
                 if (name, level, seed) in done:
                     continue
                 try:
                     answers = _disturbed(subject, perturbation, level, seed)
                 except IPNetError as error:  # this network knows no such fault, or its devices leave their range
-                    found.untested[f"{name} {level:g}"] = str(error)
-                    continue
-                found.rows.append(Row(perturbation=name, level=level, seed=seed, **answers.model_dump()))
-            _write(path, found)
+                    found.untested[what] = str(error)
+                else:
+                    found.rows.append(Row(perturbation=name, level=level, seed=seed, **answers.model_dump()))
+                write_robustness(path, found)
         report(1.0, "")
         return found
 
@@ -227,7 +169,7 @@ def _load(folder: Path, split: Split) -> _Subject:
             "the study again in another folder."
         ) from error
     source = content_hash(result.config, result.data["fingerprint"], weights)
-    return _Subject(run, result, source, task, task.items(split), network)
+    return _Subject(run, result, source, task, split, network)
 
 
 def _stored(path: Path, subject: _Subject) -> Robustness | None:
@@ -238,7 +180,7 @@ def _stored(path: Path, subject: _Subject) -> Robustness | None:
     return found if found.source == subject.source else None
 
 
-def _started(subject: _Subject, split: Split) -> Robustness:
+def _started(subject: _Subject) -> Robustness:
     predicted, y = subject.answers(subject.network)
     return Robustness(
         source=subject.source,
@@ -248,14 +190,37 @@ def _started(subject: _Subject, split: Split) -> Robustness:
         seed=subject.run.seed,
         data=subject.result.data,
         versions=software_versions(),
-        split=split,
+        split=subject.split,
+        declared={},
+        draws=[],
         score_name=subject.task.score_name,
+        chance=_chance(subject.task, y),
         items=list(subject.items.names),
         truth=y.tolist(),
         undisturbed=Answers(metrics=subject.task.metrics(predicted, y), predicted=predicted.tolist()),
         untested={},
         rows=[],
     )
+
+
+def _chance(task: Task, y: Tensor) -> float:
+    """The score of the best constant answer: the most frequent class, or the mean of what is measured."""
+    constant = y.mean() if y.is_floating_point() else y.mode().values
+    return task.metrics(constant.expand_as(y), y)[task.score_name].value
+
+
+def _declared(found: Robustness, plan: Plan, draws: list[int], path: Path) -> Robustness:
+    """`found` with the declaration of this call; the test split takes one declaration and no other."""
+    declared: dict[str, list[float]] = {}
+    for perturbation, level in plan:
+        declared.setdefault(perturbation.name(), []).append(level)
+    if found.split == "test" and found.declared and (found.declared, found.draws) != (declared, draws):
+        raise IPNetError(
+            f"levels of the test split must be declared before it is looked at; '{path}' was declared with "
+            f"{found.declared} and seeds {found.draws}, and got {declared} and seeds {draws}: restore the "
+            "declaration, or look around on the validation split."
+        )
+    return found.model_copy(update={"declared": declared, "draws": draws})
 
 
 def _disturbed(subject: _Subject, perturbation: Perturbation, level: float, seed: int) -> Answers:
@@ -267,22 +232,3 @@ def _disturbed(subject: _Subject, perturbation: Perturbation, level: float, seed
     else:
         raise IPNetError(f"'{perturbation.name()}' must disturb the input or the network: inherit accordingly.")
     return Answers(metrics=subject.task.metrics(predicted, y), predicted=predicted.tolist())
-
-
-def _write(path: Path, found: Robustness) -> None:
-    text = found.model_dump_json() + "\n"
-    write_atomically(path, lambda temporary: temporary.write_text(text, "utf-8"))
-
-
-def read_robustness(path: Path) -> Robustness:
-    """Read the file that `robustness` writes.
-
-    Raises:
-        IPNetError: missing, damaged, or of another layout.
-    """
-    try:
-        return Robustness.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise IPNetError(f"'{path}' cannot be read ({error.strerror}); run `ipnet robustness` first.") from error
-    except ValidationError as error:
-        raise invalid_config(error, Robustness, f"'{path}' is damaged (remove it)") from error

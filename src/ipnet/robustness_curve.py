@@ -1,14 +1,48 @@
-"""Curves of robustness: score against level for each contender, how steeply it falls, and who stands it better."""
+"""Curves of robustness: score against level for each contender of a study, and how steeply it falls."""
 
-from collections import ChainMap
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ipnet.comparison import Paired, right_answers, sign_test
+from ipnet.comparison import same_setting
 from ipnet.errors import IPNetError
 from ipnet.perturbation import PERTURBATIONS
-from ipnet.results import Metric, Proportion, mean_interval
-from ipnet.robustness import Answers, Robustness
+from ipnet.results import Metric, Proportion, Result, mean_interval
+from ipnet.robustness_result import Answers, Robustness
+
+
+@dataclass(frozen=True)
+class Tested:
+    """A finished run with what perturbations did to it.
+
+    Args:
+        result: of the run.
+        found: the same run under perturbations.
+    """
+
+    result: Result
+    found: Robustness
+
+    def levels(self, name: str) -> set[float]:
+        """At which levels of a perturbation it was tested."""
+        return {row.level for row in self.found.rows if row.perturbation == name}
+
+    def at(self, name: str, level: float) -> list[Answers]:
+        """The answers at a level, one for each seed of the draws; at the neutral level the undisturbed ones."""
+        if level == PERTURBATIONS[name].neutral:
+            return [self.found.undisturbed]
+        return [row for row in self.found.rows if (row.perturbation, row.level) == (name, level)]
+
+    def score(self, answers: Sequence[Answers]) -> float:
+        """Mean score of several answers; a share in per cent."""
+        metrics = [each.metrics[self.found.score_name] for each in answers]
+        return _mean([_scale(metric) * metric.value for metric in metrics])
+
+    @property
+    def known(self) -> float:
+        """Undisturbed score above chance; nan where its interval reaches chance: there is nothing to lose."""
+        metric, chance = self.found.undisturbed.metrics[self.found.score_name], self.found.chance
+        return _scale(metric) * (metric.value - chance) if metric.low > chance else math.nan
 
 
 @dataclass(frozen=True)
@@ -37,8 +71,11 @@ class Curve:
         contender: as the study names it.
         perturbation: its name.
         points: by level, the neutral one among them.
-        slope: loss of the score per unit of level (per octave of speed): mean and 95 % interval, Student's t over
-            the runs; nan for the interval of one run.
+        slope: loss of the score per unit of distance (see `Perturbation.distance`): mean and 95 % interval,
+            Student's t over the runs; nan for the interval of one run.
+        relative: the same loss in per cent of what each run knew, its undisturbed score minus chance; nan if one
+            of them knew nothing.
+        by_seed: `relative` of each run.
         score_label: what the score is, with its unit.
         seeds: how many runs.
         n: items of one run.
@@ -49,67 +86,88 @@ class Curve:
     perturbation: str
     points: tuple[Point, ...]
     slope: tuple[float, float, float]
+    relative: tuple[float, float, float]
+    by_seed: Mapping[int, float]
     score_label: str
     seeds: int
     n: int
 
 
-def curves(found: Sequence[Robustness]) -> list[Curve]:
-    """The curves of several runs, by study, perturbation and contender; levels that all runs of a curve have."""
-    groups: dict[tuple[str, str, str], list[Robustness]] = {}
-    for run in found:
-        for name in sorted({row.perturbation for row in run.rows}):
-            groups.setdefault((run.study, name, run.contender), []).append(run)
-    return [_curve(runs, name) for (_, name, _), runs in sorted(groups.items(), key=lambda group: group[0])]
-
-
-def _curve(runs: Sequence[Robustness], name: str) -> Curve:
-    entry, first = PERTURBATIONS[name], runs[0]
-    shared = set.intersection(*({row.level for row in run.rows if row.perturbation == name} for run in runs))
-    levels = sorted(shared | {entry.neutral})
-    points = [_point([_at(run, name, level) for run in runs], first.score_name, level) for level in levels]
-    slope = mean_interval([_slope(run, name, sorted(shared)) for run in runs])
-    metric = first.undisturbed.metrics[first.score_name]
-    label = f"{first.score_name} [{'%' if isinstance(metric, Proportion) else metric.unit}]"
-    return Curve(first.study, first.contender, name, tuple(points), slope, label, len(runs), len(first.items))
-
-
-def paired_at(first: Sequence[Robustness], second: Sequence[Robustness], name: str, level: float) -> Paired:
-    """The exact sign test of one contender against another under one perturbation, paired by seed and recording.
-
-    Args:
-        first: the runs of one contender.
-        second: the runs of the other, on the same split of the same data.
-        name: of the perturbation.
-        level: that both were tested at; the neutral one compares them undisturbed. Of several draws the first
-            counts.
+def studies(tested: Sequence[Tested]) -> list[list[Tested]]:
+    """Runs sorted into studies, by the rule of the report: all but contender and seed is the same.
 
     Raises:
-        IPNetError: their answers are not classes.
+        IPNetError: two runs of one study with the same contender and seed.
     """
-    if not isinstance(first[0].undisturbed.metrics[first[0].score_name], Proportion):
-        raise IPNetError(
-            f"the sign test needs answers that are right or wrong; '{first[0].study}' is scored by "
-            f"{first[0].score_name}: compare errors with ipnet.bootstrap.paired_bootstrap."
-        )
-    one, other = (
-        ChainMap(
-            *(
-                right_answers(run.seed, run.items, run.truth, answers.predicted)
-                for run in runs
-                for answers in _at(run, name, level)[:1]
+    by_result = {id(run.result): run for run in tested}
+    found = [[by_result[id(result)] for result in group] for group in same_setting([run.result for run in tested])]
+    for study in found:
+        runs = [run.found.run for run in study]
+        if twice := [name for i, name in enumerate(runs) if name in runs[:i]]:
+            raise IPNetError(
+                f"study '{study[0].found.study}' must hold one run per contender and seed; got {twice[0]} twice: "
+                "remove the copy."
             )
+    return found
+
+
+def shared_levels(study: Sequence[Tested], name: str) -> list[float]:
+    """The levels of a perturbation at which all runs of a study were tested, but those that it cannot disturb.
+
+    Raises:
+        IPNetError: there is none.
+    """
+    able = [run for run in study if run.levels(name)]
+    shared = set.intersection(*(run.levels(name) for run in able))
+    if not shared:
+        seen = {run.found.run: sorted(run.levels(name)) for run in able}
+        raise IPNetError(
+            f"the runs of a study must share a level of '{name}' to be compared; got {seen}: test all of them "
+            "with one [robustness] table."
         )
-        for runs in (first, second)
+    return sorted(shared)
+
+
+def perturbations(study: Sequence[Tested]) -> list[str]:
+    """What the runs of a study were tested under, by name."""
+    return sorted({row.perturbation for run in study for row in run.found.rows})
+
+
+def curves(study: Sequence[Tested]) -> list[Curve]:
+    """The curves of one study, by perturbation and contender, on the levels that all its runs have.
+
+    Raises:
+        IPNetError: runs that share no level.
+    """
+    drawn = []
+    for name in perturbations(study):
+        levels = shared_levels(study, name)
+        able = [run for run in study if run.levels(name)]
+        contenders = sorted({run.found.contender for run in able})
+        drawn += [
+            _curve([run for run in able if run.found.contender == each], name, levels) for each in contenders
+        ]
+    return drawn
+
+
+def _curve(runs: Sequence[Tested], name: str, levels: Sequence[float]) -> Curve:
+    first = runs[0].found
+    points = [_point(runs, name, level) for level in sorted({*levels, PERTURBATIONS[name].neutral})]
+    slopes = [_slope(run, name, levels) for run in runs]
+    relative = {run.found.seed: 100 * slope / run.known for run, slope in zip(runs, slopes, strict=True)}
+    metric = first.undisturbed.metrics[first.score_name]
+    return Curve(
+        study=first.study,
+        contender=first.contender,
+        perturbation=name,
+        points=tuple(points),
+        slope=mean_interval(slopes),
+        relative=mean_interval(list(relative.values())),
+        by_seed=relative,
+        score_label=f"{first.score_name} [{'%' if isinstance(metric, Proportion) else metric.unit}]",
+        seeds=len(runs),
+        n=len(first.items),
     )
-    return sign_test(one, other, second[0].contender)
-
-
-def _at(run: Robustness, name: str, level: float) -> list[Answers]:
-    """The answers of a run at a level, one for each seed of the draws."""
-    if level == PERTURBATIONS[name].neutral:
-        return [run.undisturbed]
-    return [row for row in run.rows if (row.perturbation, row.level) == (name, level)]
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -120,13 +178,9 @@ def _scale(metric: Metric) -> float:
     return 100.0 if isinstance(metric, Proportion) else 1.0
 
 
-def _score(answers: Sequence[Answers], metric: str) -> float:
-    return _mean([_scale(each.metrics[metric]) * each.metrics[metric].value for each in answers])
-
-
-def _point(runs: Sequence[Sequence[Answers]], metric: str, level: float) -> Point:
-    value, low, high = mean_interval([_score(answers, metric) for answers in runs])
-    own = [each.metrics[metric] for each in runs[0]]
+def _point(runs: Sequence[Tested], name: str, level: float) -> Point:
+    value, low, high = mean_interval([run.score(run.at(name, level)) for run in runs])
+    own = [each.metrics[runs[0].found.score_name] for each in runs[0].at(name, level)]
     scale = _scale(own[0])
     if len(runs) == 1:
         low, high = scale * _mean([each.low for each in own]), scale * _mean([each.high for each in own])
@@ -135,9 +189,9 @@ def _point(runs: Sequence[Sequence[Answers]], metric: str, level: float) -> Poin
     return Point(level, value, low, high)
 
 
-def _slope(run: Robustness, name: str, levels: Sequence[float]) -> float:
+def _slope(run: Tested, name: str, levels: Sequence[float]) -> float:
     """Least squares through the undisturbed score: sum(d (a_0 - a)) / sum(d^2), d the distance of the level."""
-    clean = _score([run.undisturbed], run.score_name)
+    clean = run.score([run.found.undisturbed])
     distances = [PERTURBATIONS[name].distance(level) for level in levels]
-    losses = [clean - _score(_at(run, name, level), run.score_name) for level in levels]
+    losses = [clean - run.score(run.at(name, level)) for level in levels]
     return sum(d * loss for d, loss in zip(distances, losses, strict=True)) / sum(d**2 for d in distances)

@@ -26,11 +26,14 @@ _NETWORK, _NEURON = 1, 2  # streams of their own: a seed sequence takes trailing
 
 
 def reseed(network: torch.nn.Module, *parts: int) -> None:
-    """Restart all random draws of a network, so that an epoch does not depend on how often it was resumed."""
+    """Restart all random draws of a network, so that an epoch does not depend on how often it was resumed.
+
+    Each neuron has a stream of its own, by its number among the neurons: what is wrapped around the network does
+    not change its draws.
+    """
     torch.manual_seed(make_seed(*parts, 0, _NETWORK))
-    for i, module in enumerate(network.modules()):
-        if isinstance(module, Neuron):
-            module.generator.manual_seed(make_seed(*parts, i, _NEURON))
+    for i, neuron in enumerate(module for module in network.modules() if isinstance(module, Neuron)):
+        neuron.generator.manual_seed(make_seed(*parts, i, _NEURON))
 
 
 @contextmanager

@@ -28,12 +28,14 @@ class Memory(nn.Module, abc.ABC):
         default: the positions it takes when none is named: ``"frontier"``, ``"stem"``, ``"head"``;
             ``"maps"`` for the stem and every stage; ``"top"`` for the last stage; ``""`` for nowhere.
         is_activation: True if its output replaces the activation function that would follow.
+        bounds: the two ends between which its outputs lie, started from nothing; None if nothing bounds them.
     """
 
     causal: bool = True
     places: ClassVar[tuple[Place, ...]] = ("sensor", "map", "vector")
     default: ClassVar[str] = "head"
     is_activation: ClassVar[bool] = False
+    bounds: ClassVar[tuple[float, float] | None] = None
 
     @classmethod
     def widening(cls, **options: Any) -> int:  # noqa: ARG003

@@ -35,6 +35,7 @@ class ConvLSTM(Memory):
     places: ClassVar[tuple[Place, ...]] = ("sensor", "map")
     default: ClassVar[str] = "top"
     is_activation: ClassVar[bool] = True
+    bounds: ClassVar[tuple[float, float]] = (-1.0, 1.0)
 
     def __init__(self, channels: int, *, kernel: int = 3, forget_bias: float = 1.0) -> None:
         super().__init__()

@@ -20,6 +20,7 @@ class GRU(Memory):
     """
 
     places: ClassVar[tuple[Place, ...]] = ("vector",)
+    bounds: ClassVar[tuple[float, float]] = (-1.0, 1.0)
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -39,6 +39,7 @@ class Intrinsic(Memory):
 
     default: ClassVar[str] = "frontier"
     is_activation: ClassVar[bool] = True
+    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def __init__(
         self,

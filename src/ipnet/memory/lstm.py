@@ -27,6 +27,7 @@ class LSTM(Memory):
     """
 
     places: ClassVar[tuple[Place, ...]] = ("vector",)
+    bounds: ClassVar[tuple[float, float]] = (-1.0, 1.0)
 
     def __init__(self, channels: int, *, forget_bias: float = 1.0) -> None:
         super().__init__()

@@ -16,7 +16,7 @@ from ipnet.network import Network
 from ipnet.registry import Registry
 from ipnet.seeds import make_seed
 
-_CLIP, _NETWORK = 3, 4  # streams of their own, apart from those of training
+_CLIP, _NETWORK = 3, 4  # streams of their own: the fourth number of a seed, which is 0, 1 or 2 in `ipnet.trainee`
 
 
 class Perturbation(abc.ABC):
@@ -56,7 +56,7 @@ class Perturbation(abc.ABC):
 
     @classmethod
     def distance(cls, level: float) -> float:
-        """How far a level is from the neutral one: what the loss of accuracy is held against."""
+        """How far a level is from where nothing is disturbed: what the loss of the score is held against."""
         return abs(level - cls.neutral)
 
 
@@ -107,7 +107,7 @@ class NetworkPerturbation(Perturbation):
             return network
         if reason := self.inapplicable(network):
             raise IPNetError(f"{self.name()} cannot disturb this network: {reason}.")
-        return self.apply(network, level, torch.Generator().manual_seed(make_seed(seed, _NETWORK)))
+        return self.apply(network, level, torch.Generator().manual_seed(make_seed(seed, 0, 0, _NETWORK)))
 
     def inapplicable(self, network: Network) -> str:  # noqa: ARG002
         """Why it cannot disturb this network; empty if it can."""
@@ -137,7 +137,7 @@ def perturb_clips(
         level: how strongly.
         seed: of the draws.
     """
-    generators = [torch.Generator().manual_seed(make_seed(seed, number, _CLIP)) for number in numbers]
+    generators = [torch.Generator().manual_seed(make_seed(seed, number, 0, _CLIP)) for number in numbers]
     clips = zip(x.unbind(1), generators, strict=True)
     return torch.stack([perturbation.perturb(clip, level, generator) for clip, generator in clips], 1)
 

@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ipnet.memory import Memory
 from ipnet.network import Network
 
 
@@ -36,10 +35,3 @@ def with_outputs(network: Network, chosen: list[str], change: Callable[[str, Ten
 
         changed.memories[place].register_forward_hook(hook)
     return changed
-
-
-def activations(network: Network) -> list[str]:
-    """The positions whose memory stands for an activation function, with outputs in [0, 1]."""
-    return [
-        place for place, memory in network.memories.items() if isinstance(memory, Memory) and memory.is_activation
-    ]

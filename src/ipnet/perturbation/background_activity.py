@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from ipnet.perturbation import InputPerturbation
+from ipnet.perturbation._background import background_events
 
 
 class BackgroundActivity(InputPerturbation):
@@ -24,4 +25,4 @@ class BackgroundActivity(InputPerturbation):
 
     def apply(self, clip: Tensor, level: float, generator: torch.Generator) -> Tensor:
         """Add the events."""
-        return clip + torch.poisson(torch.full_like(clip, level), generator=generator)
+        return clip + background_events(clip, level, generator)

@@ -11,14 +11,14 @@ FREQUENCY = 0.25  # cycles per frame: assumed, and slow enough that frames diffe
 
 
 class Flicker(InputPerturbation):
-    """n' = n + k_t for a share of the pixels: one event each time the lamp goes on, one each time it goes off.
+    """n' = n + k_t for a share of the frame's pixels: an event each time the lamp goes on, one when it goes off.
 
     The lamp runs 0.25 cycles per frame from a random phase, the same for all pixels that see it: in frame t it
     goes on floor((t + 1)/4 + phase) - floor(t/4 + phase) times, and off half a cycle later. Going on is an event
     of the last channel (brighter), going off of the first (darker).
     """
 
-    meaning: ClassVar[str] = "share of pixels that see the lamp [1]"
+    meaning: ClassVar[str] = "share of the frame's pixels that see the lamp [1]"
 
     def apply(self, clip: Tensor, level: float, generator: torch.Generator) -> Tensor:
         """Add what the lamp makes the pixels fire."""

@@ -35,6 +35,11 @@ class ResetState(NetworkPerturbation):
 
     meaning: ClassVar[str] = "share of the clip after which the state is lost [1]"
 
+    @classmethod
+    def distance(cls, level: float) -> float:
+        """The share of the clip in its shorter part: the level is a place in the clip, harmless at either end."""
+        return min(level, 1 - level)
+
     def apply(self, network: Network, level: float, generator: torch.Generator) -> nn.Module:  # noqa: ARG002
         """Run the two parts by themselves."""
         return _Reset(network, level)
