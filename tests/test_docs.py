@@ -2,12 +2,15 @@
 
 import re
 import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 from ipnet.cli import app
+from ipnet.perturbation import PERTURBATIONS
+from ipnet.robustness import declare
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "devices.md").read_text("utf-8")
@@ -38,3 +41,11 @@ def test_the_page_about_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     names: dict[str, object] = {}
     for block in blocks:
         exec(block, names)
+
+
+def test_the_page_about_robustness() -> None:
+    page = (DOCS / "robustness.md").read_text("utf-8")
+    (example,) = re.findall(r"```toml\n(.*?)```", page, re.S)
+    assert declare(tomllib.loads(example)["robustness"])
+    named = re.findall(r"^\| `(\w+)` \| (.+) \| (?:input|network) \|$", page, re.M)
+    assert dict(named) == {name: PERTURBATIONS[name].meaning for name in PERTURBATIONS}
