@@ -68,7 +68,7 @@ class Match:
         level: the largest that all runs share.
         other: the other contender.
         test: the sign test of a task of classes, its p Holm-corrected over the others; of a regression the
-            relative difference of the RMSE (see `ipnet.prediction_error`), or None where it has no bootstrap.
+            relative difference of the RMSE (see `ipnet.prediction_error`), or None where it has no interval.
     """
 
     perturbation: str
@@ -164,7 +164,7 @@ def paired_at(
 
     Returns:
         The exact sign test for classes; for a regression the relative difference of the RMSE, or None where that
-        has no bootstrap: one group of clips, or one without any error.
+        has no interval: one group of clips, or one without any error.
     """
     one, other = ([_as_result(run, name, level) for run in runs] for runs in (first, second))
     if not one[0].is_regression:

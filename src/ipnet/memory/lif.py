@@ -43,6 +43,7 @@ class LIF(Memory):
 
     default: ClassVar[str] = "maps"
     is_activation: ClassVar[bool] = True
+    bounds: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def __init__(self, channels: int, *, tau: float = 2.0, gain: float = 1.0) -> None:
         super().__init__()
