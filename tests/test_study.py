@@ -16,7 +16,7 @@ from ipnet.config import Study, read_config
 from ipnet.errors import IPNetError
 from ipnet.results import read_results
 from ipnet.study import check_runs
-from ipnet.tasks import build_task
+from ipnet.tasks import Task, build_task
 from ipnet.train import execute
 from tiny import write_tiny_study
 
@@ -160,3 +160,39 @@ def test_the_test_split_is_handed_out_once(tmp_path: Path) -> None:
     task.items("test")
     with pytest.raises(IPNetError, match="once"):
         task.items("test")
+
+
+def _kill_before_the_result(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_run_killed_between_its_test_and_its_result_ends_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (run,) = read_config(Study, write_tiny_study(tmp_path, contenders='["intrinsic"]')).runs()
+    whole = execute(run, tmp_path / "whole")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("ipnet.train.write_result", _kill_before_the_result)
+        execute(run, tmp_path / "killed")
+    again = execute(run, tmp_path / "killed")
+    assert again.predictions == whole.predictions
+    assert (tmp_path / "killed" / "tested").read_text() == (tmp_path / "whole" / "tested").read_text()
+
+
+def test_a_run_that_reads_the_test_set_twice_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = read_config(Study, write_tiny_study(tmp_path, contenders='["none"]', epochs=1))
+    (run,) = study.runs()
+    place = tmp_path / "run"
+    first = execute(run, place)
+    (place / "result.json").unlink()  # what it found is not liked: try again
+    other = run.model_copy(update={"training": run.training.model_copy(update={"learning_rate": 0.01})})
+    with pytest.raises(
+        IPNetError, match=r"the test split must be touched once per run; '.*tested' says that other"
+    ):
+        execute(other, place)
+    assert not (place / "result.json").exists()
+    (place / "last.ckpt").unlink()
+    assert execute(run, place).predictions == first.predictions  # the same weights: nothing new is learnt
+    monkeypatch.setattr(Task, "_test_taken", True)
+    with pytest.raises(IPNetError, match="already handed out"):
+        execute(run, tmp_path / "elsewhere")

@@ -24,6 +24,10 @@ app.command()(robustness)
 
 Runs = Annotated[Path, typer.Option("--output", "-o", help="Folder that holds the studies.")]
 
+Root = Annotated[
+    Path | None, typer.Option(help="Folder of the recordings, for this command in place of IPNET_DATA.")
+]
+
 
 def _print_version(wanted: bool) -> None:
     if wanted:
@@ -48,21 +52,29 @@ def _execute(runs: "list[tuple[Run, Path]]", progress: Bars) -> "list[Result]":
         return [execute(run, place, progress.run(run.name, i, len(runs))) for i, (run, place) in enumerate(runs)]
 
 
-def _run(runs: "list[Run]", output: Path, *, as_json: bool) -> "list[Result]":
+def _run(runs: "list[Run]", output: Path, *, as_json: bool, root: Path | None = None) -> "list[Result]":
+    from ipnet.data._folder import recordings_in
     from ipnet.study import check_runs
 
-    with bars(runs[0].study, quiet=as_json) as progress:
+    if root is not None and "root" in runs[0].data:
+        raise IPNetError(
+            f"the recordings must be in one place; got --root '{root}' and root = '{runs[0].data['root']}' under "
+            "[data]: leave one of them out."
+        )
+    with recordings_in(root), bars(runs[0].study, quiet=as_json) as progress:
         return _execute(check_runs(runs, output, progress.data), progress)
 
 
-def _run_study(source: str, settings: list[str] | None, output: Path, *, as_json: bool) -> "list[Result]":
+def _run_study(
+    source: str, settings: list[str] | None, output: Path, *, as_json: bool, root: Path | None = None
+) -> "list[Result]":
     from ipnet.config import Study, read_config
     from ipnet.robustness import declare
 
     study = read_config(Study, source, settings or ())
     if study.robustness:
         declare(study.robustness)
-    return _run(study.runs(), output, as_json=as_json)
+    return _run(study.runs(), output, as_json=as_json, root=root)
 
 
 def _print_results(results: "list[Result]", *, as_json: bool) -> None:
@@ -95,13 +107,14 @@ def demo(output: Runs = Path("runs"), settings: Set = None, as_json: Json = Fals
 def train(
     config: Annotated[str, typer.Argument(help="TOML file of one run, or a study with --set contender=...")],
     settings: Set = None,
+    root: Root = None,
     output: Runs = Path("runs"),
     as_json: Json = False,
 ) -> None:
     """Train one contender with one seed, test it once, write its result."""
     from ipnet.config import Run, read_config
 
-    results = _run([read_config(Run, config, settings or ())], output, as_json=as_json)
+    results = _run([read_config(Run, config, settings or ())], output, as_json=as_json, root=root)
     _print_results(results, as_json=as_json)
 
 
@@ -109,11 +122,12 @@ def train(
 def study(
     config: Annotated[str, typer.Argument(help="TOML file of a study, or the name of a shipped one.")],
     settings: Set = None,
+    root: Root = None,
     output: Runs = Path("runs"),
     as_json: Json = False,
 ) -> None:
     """Run a grid of contenders and seeds; what is done is skipped, what was interrupted goes on."""
-    _print_results(_run_study(config, settings, output, as_json=as_json), as_json=as_json)
+    _print_results(_run_study(config, settings, output, as_json=as_json, root=root), as_json=as_json)
 
 
 @app.command()

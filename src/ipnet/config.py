@@ -52,8 +52,9 @@ class Training(_Table):
     AdamW with linear warm-up over `warmup` of the steps and cosine decay to zero; the weights kept are those of
     the lowest validation loss. Each training clip is moved as a whole by a random amount: at most `shift`
     pixels, `rotate` degrees, and a `zoom` of 1 +- that share; then it is disturbed by the perturbations of `noise`
-    (see `ipnet.perturbation`), each of a level uniform between none and the given one. `threads` is part of the
-    configuration because sums in another order round differently.
+    (see `ipnet.perturbation`), each of a level uniform between none and the given one. `threads`, `accelerator`
+    and `precision` are part of the configuration because sums in another order, or of shorter numbers, round
+    differently. `workers` are processes that load batches beside the training; they change no number.
     """
 
     epochs: int = Field(20, ge=1)
@@ -67,12 +68,16 @@ class Training(_Table):
     zoom: float = Field(0.1, ge=0, lt=1)
     noise: dict[str, float] = Field(default_factory=dict)
     threads: int = Field(2, ge=1)
+    accelerator: Literal["cpu", "gpu", "auto"] = "cpu"
+    precision: Literal["32-true", "16-mixed", "bf16-mixed"] = "32-true"
+    workers: int = Field(0, ge=0)
 
     @model_serializer(mode="wrap")
     def _without_what_is_not_there(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Training without noise is written as before there was any, so that old results belong to it."""
+        """What came later and is not used is not written, so that old results belong to this configuration."""
         written: dict[str, Any] = write(self)
-        return written if self.noise else {key: value for key, value in written.items() if key != "noise"}
+        later = {"noise": {}, "accelerator": "cpu", "precision": "32-true", "workers": 0}
+        return {key: value for key, value in written.items() if key not in later or value != later[key]}
 
 
 class _Common(_Table):

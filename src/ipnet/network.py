@@ -173,7 +173,10 @@ class Network(nn.Module):
             """Unfold time, run the memory of a position if there is one, fold time again."""
             if place in self.memories:
                 clips = flat.view(*x.shape[:2], *flat.shape[1:])
-                y, after[place] = self.memories[place](clips, before.get(place))
+                # Half precision would round away what a state collects over many frames.
+                with torch.autocast(x.device.type, enabled=False):
+                    single = clips.to(torch.promote_types(clips.dtype, torch.float32))
+                    y, after[place] = self.memories[place](single, before.get(place))
                 flat = y.flatten(0, 1)
             return flat
 

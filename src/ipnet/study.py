@@ -7,6 +7,7 @@ from ipnet.network import build_network
 from ipnet.perturbation import build_noise
 from ipnet.tasks import Progress, build_task
 from ipnet.train import check_writable, checkpoint_of, finished
+from ipnet.trainee import accelerator_of
 
 
 def check_runs(runs: list[Run], folder: Path, progress: Progress | None = None) -> list[tuple[Run, Path]]:
@@ -21,9 +22,10 @@ def check_runs(runs: list[Run], folder: Path, progress: Progress | None = None) 
         Every run with its folder, in order.
 
     Raises:
-        IPNetError: any contender, option, datum or folder that would stop the study later.
+        IPNetError: any contender, option, datum, accelerator or folder that would stop the study later.
     """
     check_writable(folder)
+    accelerator_of(runs[0].training)
     build_noise(runs[0].training.noise)
     task = build_task(runs[0].task, runs[0].data)
     placed = [(run, folder / run.study / run.name) for run in runs]

@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,13 +23,14 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors.torch import save_file
 
 from ipnet.cache import TEMPORARY, content_hash, write_atomically
-from ipnet.config import Run
+from ipnet.config import Run, Training
 from ipnet.errors import IPNetError
 from ipnet.network import build_network
 from ipnet.ops import count_macs, count_parameters, count_state_bytes, frame_latency
 from ipnet.results import RESULT_FILE, Result, read_result, write_result
 from ipnet.tasks import Items, Task, build_task
-from ipnet.trainee import Shuffled, Trainee, isolated, loader
+from ipnet.tested_once import claim_test
+from ipnet.trainee import Shuffled, Trainee, accelerator_of, isolated, loader
 
 Report = Callable[[float, str], None]
 WEIGHTS_FILE, TRACE_FILE, _LAST = "model.safetensors", "trace.npz", "last.ckpt"
@@ -98,7 +100,7 @@ def checkpoint_of(run: Run, folder: Path, fingerprint: str) -> str | None:
     if not path.exists():
         return None
     try:
-        stored = torch.load(path, weights_only=True)["ipnet"]
+        stored = torch.load(path, "cpu", weights_only=True)["ipnet"]
     except Exception as error:
         raise IPNetError(f"checkpoint '{path}' is damaged; remove it and the run starts again.") from error
     same_config = stored["config"] == run.model_dump_json()
@@ -138,6 +140,7 @@ def execute(run: Run, folder: Path, report: Report = lambda _fraction, _note: No
     Raises:
         IPNetError: the configuration or the data break a rule, training diverged, or the folder cannot be used.
     """
+    accelerator_of(run.training)
     with alone(folder):
         task = build_task(run.task, run.data)
         fingerprint = task.facts()["fingerprint"]
@@ -152,8 +155,11 @@ def _train(run: Run, task: Task, folder: Path, checkpoint: str | None, report: R
         trainer = _fit(trainee, folder, checkpoint, report)
         seconds = trainee.seconds + time.perf_counter() - trainee.started
         network.load_state_dict(trainee.best["weights"])
+        weights = {key: value.contiguous() for key, value in network.state_dict().items()}
+        claim_test(folder, run, trainee.fingerprint, weights)
         items = task.items("test")
-        trainer.test(trainee, loader(items, run.training.batch_size), verbose=False)
+        batches = loader(items, run.training.batch_size, workers=run.training.workers)
+        trainer.test(trainee, batches, verbose=False)
         latency = frame_latency(network, task.items("validation").batch([0])[0])
     timing = {
         "train_seconds": round(seconds, 1),
@@ -161,7 +167,6 @@ def _train(run: Run, task: Task, folder: Path, checkpoint: str | None, report: R
         "resumed": checkpoint is not None,
     }
     result = _result(trainee, items, timing)
-    weights = {key: value.contiguous() for key, value in network.state_dict().items()}
     write_atomically(folder / WEIGHTS_FILE, lambda temporary: save_file(weights, temporary))
     _write_trace(trainee, folder / TRACE_FILE)
     write_result(folder, result)
@@ -171,15 +176,18 @@ def _train(run: Run, task: Task, folder: Path, checkpoint: str | None, report: R
 
 def _fit(trainee: Trainee, folder: Path, checkpoint: str | None, report: Report) -> lightning.Trainer:
     training = trainee.run.training
+    accelerator = accelerator_of(training)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning.*")
     keep_last = ModelCheckpoint(
         folder, Path(_LAST).stem, save_on_train_epoch_end=True, enable_version_counter=False
     )
     trainer = lightning.Trainer(
-        accelerator="cpu",
+        accelerator=accelerator,
+        devices=1,
+        precision=training.precision,
         max_epochs=training.epochs,
-        deterministic=True,
+        deterministic=True if accelerator == "cpu" else "warn",  # not every kernel of a GPU has such a form
         gradient_clip_val=training.clip_norm,
         callbacks=[keep_last, _Progress(report)],
         plugins=[_AtomicIO()],
@@ -196,11 +204,12 @@ def _fit(trainee: Trainee, folder: Path, checkpoint: str | None, report: Report)
             f"training needs at least one item to learn from and one to select by; got {len(train)} and "
             f"{len(validation)}: change the splits of the data set."
         )
+    batches = partial(loader, batch_size=training.batch_size, workers=training.workers)
     try:
         trainer.fit(
             trainee,
-            loader(train, training.batch_size, Shuffled(len(train), trainee.run.seed)),
-            loader(validation, training.batch_size),
+            batches(train, sampler=Shuffled(len(train), trainee.run.seed)),
+            batches(validation),
             ckpt_path=checkpoint,
         )
     except SystemExit:  # Lightning's answer to Ctrl-C, after which it ignores a second one
@@ -213,6 +222,11 @@ def software_versions() -> dict[str, str]:
     """What computes."""
     names = "mtj-ipnet", "torch", "lightning", "numpy"
     return {name: version(name) for name in names} | {"python": platform.python_version()}
+
+
+def _machine(training: Training) -> str:
+    cores = f"{platform.machine()}, {os.cpu_count()} cores"
+    return cores if accelerator_of(training) == "cpu" else f"{cores}, {torch.cuda.get_device_name()}"
 
 
 def _result(trainee: Trainee, items: Items, timing: dict[str, Any]) -> Result:
@@ -253,7 +267,7 @@ def _result(trainee: Trainee, items: Items, timing: dict[str, Any]) -> Result:
         history=trainee.history,
         timing={
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "machine": f"{platform.machine()}, {os.cpu_count()} cores",
+            "machine": _machine(run.training),
         }
         | timing,
     )

@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import lightning
 import numpy as np
@@ -48,6 +48,33 @@ def isolated(threads: int) -> Iterator[None]:
             torch.set_num_threads(before)
 
 
+def accelerator_of(training: Training) -> Literal["cpu", "cuda"]:
+    """What a run computes on, in Lightning's words; ``"auto"`` takes a GPU if there is one.
+
+    Raises:
+        IPNetError: an accelerator that is not there, or a precision that it has not.
+    """
+    there = torch.cuda.is_available()
+    if training.accelerator == "gpu" and not there:
+        raise IPNetError(
+            "training.accelerator = 'gpu' needs a GPU that torch can use; torch "
+            f"{torch.__version__} finds none: install torch for the GPU, or take 'cpu' or 'auto'."
+        )
+    chosen: Literal["cpu", "cuda"] = "cuda" if there and training.accelerator != "cpu" else "cpu"
+    if training.precision == "16-mixed" and chosen == "cpu":
+        raise IPNetError(
+            "training.precision = '16-mixed' needs a GPU; got accelerator = "
+            f"'{training.accelerator}' and no GPU: take 'bf16-mixed' or '32-true'."
+        )
+    short = training.precision == "bf16-mixed" and chosen == "cuda"
+    if short and not torch.cuda.is_bf16_supported(including_emulation=False):
+        raise IPNetError(
+            "training.precision = 'bf16-mixed' needs a GPU with bfloat16; got "
+            f"{torch.cuda.get_device_name()}: take '16-mixed' or '32-true'."
+        )
+    return chosen
+
+
 class _Numbers(Dataset[Any]):
     """A dataset that fetches whole batches of `Items`."""
 
@@ -82,9 +109,21 @@ class Shuffled(Sampler[int]):
         return iter(order.tolist())
 
 
-def loader(items: Items, batch_size: int, sampler: Sampler[int] | None = None) -> DataLoader[Any]:
-    """Batches (x [T, B, C, H, W], y [B], numbers [B]) of a split."""
-    return DataLoader(_Numbers(items), batch_size, sampler=sampler, collate_fn=lambda batch: batch)
+def loader(
+    items: Items, batch_size: int, sampler: Sampler[int] | None = None, *, workers: int = 0
+) -> DataLoader[Any]:
+    """Batches (x [T, B, C, H, W], y [B], numbers [B]) of a split, loaded by as many processes beside this one."""
+    return DataLoader(
+        _Numbers(items),
+        batch_size,
+        sampler=sampler,
+        collate_fn=lambda batch: batch,
+        num_workers=workers,
+        # A process that is not a fork would get a copy of all frames instead of the mapped file.
+        multiprocessing_context="fork" if workers else None,
+        persistent_workers=workers > 0,
+        generator=torch.Generator(),  # which draws what only workers use, and not from the global state
+    )
 
 
 def jitter_clips(x: Tensor, training: Training, generator: torch.Generator) -> Tensor:
@@ -108,7 +147,7 @@ def jitter_clips(x: Tensor, training: Training, generator: torch.Generator) -> T
     offset = 2 * (training.shift * right).round() / width, 2 * (training.shift * down).round() / height
     rows = torch.stack([cos, -sin * ratio, offset[0]], 1), torch.stack([sin / ratio, cos, offset[1]], 1)
     shape = [count, steps * channels, height, width]
-    grid = F.affine_grid(torch.stack(rows, 1), shape, align_corners=False)
+    grid = F.affine_grid(torch.stack(rows, 1).to(x.device), shape, align_corners=False)
     moved = F.grid_sample(x.transpose(0, 1).reshape(shape), grid, align_corners=False)
     return moved.view(count, steps, channels, height, width).transpose(0, 1)
 
@@ -137,21 +176,24 @@ class Trainee(lightning.LightningModule):
         x, y, _ = batch
         generator = torch.Generator().manual_seed(make_seed(self.run.seed, self.current_epoch, number))
         moved = jitter_clips(x, self.run.training, generator)
-        outputs, _ = self.network(add_noise(moved, self.noise, generator))
-        loss = self.task.loss(self.task.combine(outputs), y)
+        loss = self.task.loss(self._answers(add_noise(moved, self.noise, generator)), y)
         self.train_losses.append(loss.detach())
         return loss
+
+    def _answers(self, x: Tensor) -> Tensor:
+        """Combined outputs [B, O]; half precision ends at the readout."""
+        return self.task.combine(self.network(x)[0].float())
 
     def validation_step(self, batch: tuple[Tensor, Tensor, Tensor], number: int) -> None:  # noqa: ARG002
         """Keep the combined outputs of one batch."""
         x, y, numbers = batch
-        self.outputs.append((self.task.combine(self.network(x)[0]).detach(), y, numbers))
+        self.outputs.append((self._answers(x).detach(), y, numbers))
 
     test_step = validation_step
 
     def collect(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Outputs, targets and item numbers of the evaluation that just ended."""
-        output, y, numbers = (torch.cat(part) for part in zip(*self.outputs, strict=True))
+        """Outputs, targets and item numbers of the evaluation that just ended, on the CPU."""
+        output, y, numbers = (torch.cat(part).cpu() for part in zip(*self.outputs, strict=True))
         self.outputs.clear()
         return output, y, numbers
 
@@ -173,7 +215,7 @@ class Trainee(lightning.LightningModule):
             )
         score = self.task.metrics(self.task.predict(output), y)[self.task.score_name].value
         if loss < self.best["loss"]:
-            weights = {key: value.clone() for key, value in self.network.state_dict().items()}
+            weights = {key: value.to("cpu", copy=True) for key, value in self.network.state_dict().items()}
             self.best = {"score": score, "loss": loss, "epoch": self.current_epoch, "weights": weights}
         self.history.append(
             {

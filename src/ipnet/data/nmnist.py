@@ -1,20 +1,23 @@
 """N-MNIST: handwritten digits seen by an event camera that makes three saccades (Orchard et al., 2015)."""
 
 import hashlib
-import os
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ipnet.data import EventSet, Split
+from ipnet.data._cut import cut_events
+from ipnet.data._folder import given_folder
+from ipnet.data._validation import hold_out
 from ipnet.errors import IPNetError
 from ipnet.events import EVENT, Events
 from ipnet.recording import open_events
 from ipnet.recording.bin40 import Bin40
 
 _SENSOR = (34, 34)
+_SACCADES, _SACCADE = 3, 105_000  # of a recording, and the length of each [us]
 _SUBSET = {"train": "train1K.txt", "test": "test100.txt"}
 _FULL = {"train": "Train", "test": "Test"}
 
@@ -44,10 +47,16 @@ class NMNIST(EventSet):
     share of every digit; there are no writer identities, so splits are recording-disjoint, not
     writer-disjoint.
 
+    The camera makes the same three movements in every recording, one after the other, so that the order of a whole
+    clip is the order of the movements. With `saccade` a clip is a single movement, 105 ms as the authors cut it, and
+    its order is that within the movement.
+
     Args:
         root: folder of either layout; None takes ``IPNET_DATA`` (that folder, or ``nmnist1100`` in it).
         validation: share of the training recordings kept for model selection, in (0, 1).
         seed: of the choice of validation recordings.
+        saccade: 1, 2 or 3 for that movement of every recording; ``"each"`` for all three as clips of their own,
+            which stay in one split; None for the whole recording.
 
     Raises:
         IPNetError: no folder, no recordings in it, a damaged list, or a share outside (0, 1).
@@ -59,9 +68,14 @@ class NMNIST(EventSet):
     real: ClassVar[bool] = True
     description: ClassVar[str] = "N-MNIST, recorded with an ATIS sensor (Orchard et al. 2015)"
 
-    def __init__(self, *, root: str | Path | None = None, validation: float = 0.1, seed: int = 0) -> None:
-        if not 0 < validation < 1:
-            raise IPNetError(f"validation must be a share between 0 and 1; got {validation}.")
+    def __init__(
+        self,
+        *,
+        root: str | Path | None = None,
+        validation: float = 0.1,
+        seed: int = 0,
+        saccade: Literal[1, 2, 3, "each"] | None = None,
+    ) -> None:
         self.sensor, self.classes = _SENSOR, tuple(str(digit) for digit in range(10))
         self.root = _find_root(root)
         subset = (self.root / _SUBSET["train"]).exists()
@@ -69,38 +83,50 @@ class NMNIST(EventSet):
         self.files = [*listed["train"], *listed["test"]]
         train = np.arange(len(listed["train"]))
         labels = np.array([label for _, label in listed["train"]])
-        shuffled = np.random.default_rng(seed).permutation(train)
-        chosen = [
-            of[: max(1, round(validation * of.size))]
-            for of in (shuffled[labels[shuffled] == d] for d in range(10))
-        ]
-        held = np.sort(np.concatenate([part for part in chosen if part.size]))
-        self.splits: dict[Split, NDArray[np.int64]] = {
+        held = hold_out(labels, validation, seed)
+        recordings: dict[Split, NDArray[np.int64]] = {
             "train": np.setdiff1d(train, held),
             "validation": held,
             "test": np.arange(len(listed["train"]), len(self.files)),
         }
-        self.options = {"validation": validation, "seed": seed}
+        self.saccade, self._each = saccade, _SACCADES if saccade == "each" else 1
+        clips = np.arange(self._each)
+        self.splits = {split: (self._each * of[:, None] + clips).ravel() for split, of in recordings.items()}
+        self.options: dict[str, object] = {"validation": validation, "seed": seed}
+        if saccade is not None:  # without it the fingerprint is that of results from before there was a choice
+            self.options["saccade"] = saccade
+            self.description += f", {'every saccade' if saccade == 'each' else f'saccade {saccade}'} by itself"  # type: ignore[misc]
 
     def indices(self, split: Split) -> NDArray[np.int64]:
-        """Recordings of a split, in the order of the published list."""
+        """Clips of a split, in the order of the published list."""
         return self.splits[split]
 
     def label(self, index: int) -> int:
         """The digit."""
-        return self.files[index][1]
+        return self.files[index // self._each][1]
 
     def group(self, index: int) -> str:
         """The recording."""
-        return str(self.files[index][0].relative_to(self.root))
+        return str(self.files[index // self._each][0].relative_to(self.root))
 
     def events(self, index: int) -> Events:
-        """Three saccades, about 305 ms.
+        """Three saccades, about 305 ms, or one of them with times from its beginning.
 
         Raises:
             IPNetError: the file is missing, damaged or empty; the message names it.
         """
-        return read_bin(self.files[index][0])
+        recording, number = divmod(index, self._each)
+        path = self.files[recording][0]
+        if self.saccade is None:
+            return read_bin(path)
+        start = _SACCADE * (number if self.saccade == "each" else self.saccade - 1)
+        clip = cut_events(read_bin(path), start, start + _SACCADE)
+        if not clip.size:
+            raise IPNetError(
+                f"'{path}' must hold events in each saccade; there are none from {start} to {start + _SACCADE} us: "
+                "get it again, or take whole recordings."
+            )
+        return clip
 
     def fingerprint(self) -> str:
         """Hash of the names, labels and contents of all files."""
@@ -128,11 +154,7 @@ class NMNIST(EventSet):
 
 
 def _find_root(root: str | Path | None) -> Path:
-    given = Path(root or os.environ.get("IPNET_DATA", "")) if root or os.environ.get("IPNET_DATA") else None
-    if given is None:
-        raise IPNetError(
-            'N-MNIST needs its recordings: set IPNET_DATA to their folder, or give root = "..." under [data].'
-        )
+    given = given_folder("N-MNIST", root)
     for folder in (given, given / "nmnist1100", given / "N-MNIST"):
         if (folder / _SUBSET["train"]).exists() or (folder / _FULL["train"]).is_dir():
             return folder
