@@ -113,6 +113,7 @@ def test_a_damaged_list_is_named_with_its_line(line: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("share", [0, 1, -0.1, 2])
 def test_validation_is_a_share(share: float, tmp_path: Path) -> None:
+    write_subset(tmp_path)
     with pytest.raises(IPNetError, match=rf"a share between 0 and 1; got {share}"):
         NMNIST(root=tmp_path, validation=share)
 
@@ -153,3 +154,31 @@ def test_the_shared_subset(data_root: Path) -> None:
     assert 250_000 < first["t"][-1] < 350_000
     for index in (0, 500, 999, 1000, 1099):
         assert data.events(index).size > 500
+
+
+def _moves(path: Path) -> None:
+    """Five events: two in the first movement, one in the second, two in the third."""
+    write_bin(path, make_events([0, 104_999, 105_000, 210_000, 314_999], [0, 1, 2, 3, 4], [0] * 5, [1] * 5))
+
+
+@pytest.mark.parametrize(
+    ("saccade", "times"), [(1, [0, 104_999]), (2, [0]), (3, [0, 104_999]), (None, [0, 104_999, 105_000, 210_000, 314_999])]
+)  # fmt: skip
+def test_a_saccade_is_one_movement(saccade: int | None, times: list[int], tmp_path: Path) -> None:
+    write_subset(tmp_path)
+    _moves(tmp_path / "14.bs2")
+    assert NMNIST(root=tmp_path, saccade=saccade).events(13)["t"].tolist() == times  # type: ignore[arg-type]
+
+
+def test_every_saccade_is_a_clip_of_its_recording(tmp_path: Path) -> None:
+    write_subset(tmp_path)
+    _moves(tmp_path / "14.bs2")
+    data = NMNIST(root=tmp_path, saccade="each")
+    assert [data.events(3 * 13 + k)["x"].tolist() for k in range(3)] == [[0, 1], [2], [3, 4]]
+    assert [(data.label(i), data.group(i)) for i in (39, 41, 42)] == [(3, "14.bs2"), (3, "14.bs2"), (4, "15.bs2")]
+    assert [data.indices(split).size for split in ("train", "validation", "test")] == [90, 30, 60]
+    assert "every saccade by itself" in data.description
+    whole, first = NMNIST(root=tmp_path), NMNIST(root=tmp_path, saccade=1)
+    assert len({data.fingerprint(), whole.fingerprint(), first.fingerprint()}) == 3
+    with pytest.raises(IPNetError, match=r"1\.bs2' must hold events in each saccade; there are none from 210000 us"):
+        data.events(2)

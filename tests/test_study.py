@@ -171,9 +171,10 @@ def test_a_run_killed_between_its_test_and_its_result_ends_the_same(
 ) -> None:
     (run,) = read_config(Study, write_tiny_study(tmp_path, contenders='["intrinsic"]')).runs()
     whole = execute(run, tmp_path / "whole")
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr("ipnet.train.write_result", _kill_before_the_result)
-        execute(run, tmp_path / "killed")
+        with pytest.raises(KeyboardInterrupt):
+            execute(run, tmp_path / "killed")
     again = execute(run, tmp_path / "killed")
     assert again.predictions == whole.predictions
     assert (tmp_path / "killed" / "tested").read_text() == (tmp_path / "whole" / "tested").read_text()

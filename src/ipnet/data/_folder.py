@@ -7,7 +7,6 @@ from pathlib import Path
 
 from ipnet.errors import IPNetError
 
-
 _VARIABLE = "IPNET_DATA"
 
 

@@ -48,8 +48,8 @@ class NMNIST(EventSet):
     writer-disjoint.
 
     The camera makes the same three movements in every recording, one after the other, so that the order of a whole
-    clip is the order of the movements. With `saccade` a clip is a single movement, 105 ms as the authors cut it, and
-    its order is that within the movement.
+    clip is the order of the movements. With `saccade` a clip is a single movement of 105 ms, and its order is that
+    within the movement.
 
     Args:
         root: folder of either layout; None takes ``IPNET_DATA`` (that folder, or ``nmnist1100`` in it).
@@ -123,8 +123,8 @@ class NMNIST(EventSet):
         clip = cut_events(read_bin(path), start, start + _SACCADE)
         if not clip.size:
             raise IPNetError(
-                f"'{path}' must hold events in each saccade; there are none from {start} to {start + _SACCADE} us: "
-                "get it again, or take whole recordings."
+                f"'{path}' must hold events in each saccade; there are none from {start} us on for {_SACCADE} us: "
+                "take whole recordings."
             )
         return clip
 
