@@ -162,8 +162,9 @@ def _moves(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("saccade", "times"), [(1, [0, 104_999]), (2, [0]), (3, [0, 104_999]), (None, [0, 104_999, 105_000, 210_000, 314_999])]
-)  # fmt: skip
+    ("saccade", "times"),
+    [(1, [0, 104_999]), (2, [0]), (3, [0, 104_999]), (None, [0, 104_999, 105_000, 210_000, 314_999])],
+)
 def test_a_saccade_is_one_movement(saccade: int | None, times: list[int], tmp_path: Path) -> None:
     write_subset(tmp_path)
     _moves(tmp_path / "14.bs2")
@@ -180,5 +181,5 @@ def test_every_saccade_is_a_clip_of_its_recording(tmp_path: Path) -> None:
     assert "every saccade by itself" in data.description
     whole, first = NMNIST(root=tmp_path), NMNIST(root=tmp_path, saccade=1)
     assert len({data.fingerprint(), whole.fingerprint(), first.fingerprint()}) == 3
-    with pytest.raises(IPNetError, match=r"1\.bs2' must hold events in each saccade; there are none from 210000 us"):
+    with pytest.raises(IPNetError, match=r"1\.bs2' must hold events in each saccade; .* from 210000 us"):
         data.events(2)
