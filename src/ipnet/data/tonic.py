@@ -61,12 +61,13 @@ class Tonic(EventSet):
             width, height, polarities = entry.sensor_size
         except (TypeError, AttributeError) as error:
             raise IPNetError(
-                f"'{dataset}' must have a train and a test split, targets and a sensor_size ({error}): take another."
+                f"'{dataset}' must have a train and a test split, targets and a sensor_size ({error}): take "
+                "another."
             ) from error
         if polarities != 2 or not train or not test:
             raise IPNetError(
-                f"'{dataset}' must have two polarities and recordings in both splits; got {polarities}, {len(train)} "
-                f"and {len(test)}: take another."
+                f"'{dataset}' must have two polarities and recordings in both splits; got {polarities}, "
+                f"{len(train)} and {len(test)}: take another."
             )
         names, self.labels = np.unique([*train, *test], return_inverse=True)
         known = list(getattr(entry, "classes", ()))
