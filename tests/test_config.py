@@ -54,9 +54,8 @@ def test_shipped_configuration(name: str) -> None:
     assert _known_options(DATA, study.data)
     build_noise(study.training.noise)
     assert not study.robustness or declare(study.robustness)
-    narrow = study.backbone.model_copy(
-        update={"width": min(study.backbone.width, 16)}
-    )  # wide weights take seconds
+    width = min(study.backbone.width, 16)  # to draw more weights takes seconds
+    narrow = study.backbone.model_copy(update={"width": width})
     for run in study.model_copy(update={"backbone": narrow}).runs()[: len(study.contenders)]:
         build_network(run, (2, 32, 32), 3)
 

@@ -20,13 +20,14 @@ def _sets(**settings: object) -> list[str]:
 SMALL = _sets(
     seeds="[0]",
     contenders="['intrinsic@frontier', 'conv3d']",
-    task__size="[16, 16]",
+    task__size="[8, 8]",
     task__steps=4,
     data__validation_subjects=1,
     backbone__width=4,
     backbone__blocks="[1, 1]",
     training__epochs=1,
     training__shift=1,
+    training__batch_size=7,  # too few junctions for the compiled kernel, which takes seconds to make
     training__threads=1,
 )
 
