@@ -89,7 +89,6 @@ def test_a_contender_is_a_memory_and_its_positions(contender, name, memory, posi
     ("setting", "key", "near"),
     [
         ("sead=[1]", "sead", "seeds"),
-        ("contender=['lstm']", "contender", "contenders"),
         ("training.epoch=3", "training.epoch", "training.epochs"),
         ("training.learning_rat=3", "training.learning_rat", "training.learning_rate"),
         ("backbone.widht=3", "backbone.widht", "backbone.width"),

@@ -6,8 +6,8 @@ import torch
 from ipnet.config import Backbone, Run
 from ipnet.errors import IPNetError
 from ipnet.memory import MEMORIES
-from ipnet.network import Network, build_network, positions
-from ipnet.ops import count_macs, count_parameters
+from ipnet.network import Network, build_network, count_parameters, positions
+from ipnet.ops import count_macs
 
 TINY = Backbone(width=4, blocks=(1, 1))
 SHAPE = (2, 8, 10)  # C, H, W

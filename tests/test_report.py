@@ -217,7 +217,8 @@ MANY = (
 
 
 def test_fifteen_contenders_are_told_apart_by_colour_and_without_it() -> None:
-    colour, marker, line = colours(MANY), markers(MANY), lines(MANY)
+    colour = colours({name: name.partition("@")[0] for name in MANY})
+    marker, line = markers(MANY), lines(MANY)
     assert len(set(colour.values())) == len(MANY)
     assert len({(marker[name], line[name]) for name in MANY}) == len(MANY)
     assert colour["none"] == "#6b7280"

@@ -8,8 +8,8 @@ from typing import Annotated, Any, Generic, Self, TypeVar, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from ipnet.config import find_file, read_toml
 from ipnet.errors import IPNetError, invalid_config, unknown_name
+from ipnet.settings import find_file, read_toml
 from ipnet.units import format_si, to_si
 
 P = TypeVar("P", bound=BaseModel)

@@ -1,8 +1,9 @@
 """The command line. Everything heavy is imported inside the command that needs it."""
 
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,17 +11,20 @@ from ipnet import __version__
 from ipnet.cli_devices import devices
 from ipnet.cli_recording import recording
 from ipnet.cli_robustness import robustness
+from ipnet.cli_tune import tune
 from ipnet.console import Bars, Json, Set, bars, print_json, resumable, show
 from ipnet.errors import IPNetError
 
 if TYPE_CHECKING:
     from ipnet.config import Run
     from ipnet.results import Result
+    from ipnet.study import Cost
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(devices, name="devices", help="Device cards: measure, fit, check, compare, export.")
 app.command()(recording)
 app.command()(robustness)
+app.command()(tune)
 
 Runs = Annotated[Path, typer.Option("--output", "-o", help="Folder that holds the studies.")]
 
@@ -52,16 +56,21 @@ def _execute(runs: "list[tuple[Run, Path]]", progress: Bars) -> "list[Result]":
         return [execute(run, place, progress.run(run.name, i, len(runs))) for i, (run, place) in enumerate(runs)]
 
 
-def _run(runs: "list[Run]", output: Path, *, as_json: bool, root: Path | None = None) -> "list[Result]":
+def _recordings(data: dict[str, Any], root: Path | None) -> AbstractContextManager[None]:
     from ipnet.data._folder import recordings_in
+
+    if root is not None and "root" in data:
+        raise IPNetError(
+            f"the recordings must be in one place; got --root '{root}' and root = '{data['root']}' under [data]: "
+            "leave one of them out."
+        )
+    return recordings_in(root)
+
+
+def _run(runs: "list[Run]", output: Path, *, as_json: bool, root: Path | None = None) -> "list[Result]":
     from ipnet.study import check_runs
 
-    if root is not None and "root" in runs[0].data:
-        raise IPNetError(
-            f"the recordings must be in one place; got --root '{root}' and root = '{runs[0].data['root']}' under "
-            "[data]: leave one of them out."
-        )
-    with recordings_in(root), bars(runs[0].study, quiet=as_json) as progress:
+    with _recordings(runs[0].data, root), bars(runs[0].study, quiet=as_json) as progress:
         return _execute(check_runs(runs, output, progress.data), progress)
 
 
@@ -84,6 +93,27 @@ def _print_results(results: "list[Result]", *, as_json: bool) -> None:
         from ipnet.cli_tables import result_tables
 
         show(*result_tables(results))
+
+
+def _costs(
+    source: str, settings: list[str] | None, output: Path, *, as_json: bool, root: Path | None
+) -> "list[Cost]":
+    from ipnet.config import Study, read_config
+    from ipnet.study import check_runs, estimate
+
+    study = read_config(Study, source, settings or ())
+    with _recordings(study.data, root), bars(study.study, quiet=as_json) as progress:
+        return estimate(check_runs(study.runs(), output, progress.data))
+
+
+def _print_costs(costs: "list[Cost]", *, as_json: bool) -> None:
+    from ipnet.cli_tables import cost_table
+
+    if as_json:
+        total = {key: sum(getattr(cost, key) for cost in costs) for key in ("runs", "minutes", "cpu_minutes")}
+        print_json({"contenders": [vars(cost) for cost in costs], "total": total})
+    else:
+        show(cost_table(costs))
 
 
 @app.command()
@@ -124,9 +154,15 @@ def study(
     settings: Set = None,
     root: Root = None,
     output: Runs = Path("runs"),
+    cpu_minutes: Annotated[
+        bool, typer.Option("--cpu-minutes", help="Train nothing; estimate what is still to be trained.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Run a grid of contenders and seeds; what is done is skipped, what was interrupted goes on."""
+    if cpu_minutes:
+        _print_costs(_costs(config, settings, output, as_json=as_json, root=root), as_json=as_json)
+        return
     _print_results(_run_study(config, settings, output, as_json=as_json, root=root), as_json=as_json)
 
 

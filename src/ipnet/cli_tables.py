@@ -14,6 +14,7 @@ from ipnet.comparison import comparisons
 from ipnet.positions import sweeps
 from ipnet.prediction_error import error_studies
 from ipnet.results import Result
+from ipnet.study import Cost
 from ipnet.tables import Sheet, error_sheets, study_sheets
 
 TABLE_FILE = "table.txt"
@@ -62,3 +63,16 @@ def write_tables(results: Sequence[Result], path: Path) -> Path:
     lines = "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
     write_atomically(path, lambda temporary: temporary.write_text(lines, "utf-8"))
     return path
+
+
+def cost_table(costs: list[Cost]) -> Table:
+    """What is still to be trained, and in total."""
+    table = Table(title="still to be trained", caption="estimated from three batches of each on this machine")
+    for name in ("contender", "runs", "minutes", "CPU minutes"):
+        table.add_column(name, justify="left" if name == "contender" else "right", no_wrap=True)
+    for cost in costs:
+        table.add_row(cost.contender, str(cost.runs), f"{cost.minutes:.1f}", f"{cost.cpu_minutes:.1f}")
+    table.add_section()
+    total = [sum(of) for of in zip(*((cost.minutes, cost.cpu_minutes) for cost in costs), strict=True)]
+    table.add_row("all", str(sum(cost.runs for cost in costs)), *(f"{minutes:.1f}" for minutes in total))
+    return table

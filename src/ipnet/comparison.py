@@ -1,5 +1,8 @@
 """Comparing contenders: within one study only, where everything but the contender and the seed is the same.
 
+A study states what a contender has of its own in its table ``[contender]``; every run keeps what the study has
+instead, so that two runs belong together if, and only if, they differ in nothing but their contenders' tables.
+
 The paired test is exact and conservative: its unit is the recording. For each recording, the right answers of
 either side are counted over seeds and over the recording's time-reversed copy; recordings whose counts differ
 enter a two-sided sign test (McNemar's test, if there is one seed and one copy). One recording seen by three
@@ -22,6 +25,7 @@ from ipnet.config import Study, read_config, shipped_configs
 from ipnet.device import load_device
 from ipnet.errors import IPNetError
 from ipnet.results import Estimate, Proportion, Result, holm, mcnemar, mean_interval, wilson
+from ipnet.settings import lay_over
 
 SIGNIFICANCE = 0.05
 _REVERSED = "/reversed"  # what the name of a time-reversed copy ends with
@@ -70,6 +74,11 @@ class Seeds:
     def contender(self) -> str:
         """The contender as the study names it."""
         return self.results[0].contender
+
+    @property
+    def memory(self) -> str:
+        """Its memory, whatever the contender is called."""
+        return str(self.results[0].model["memory"])
 
     @property
     def seeds(self) -> int:
@@ -279,6 +288,11 @@ class Comparison:
         return sorted(self.standings.values(), key=lambda standing: (-standing.accuracy, standing.contender))
 
     @property
+    def memories(self) -> dict[str, str]:
+        """The memory of each contender."""
+        return {name: standing.memory for name, standing in self.standings.items()}
+
+    @property
     def study(self) -> str:
         """The name of the study."""
         return str(self.results[0].config["study"])
@@ -308,6 +322,11 @@ class Comparison:
         tests = corrected([paired(other.results, best.results) for other in others])
         return {other.contender: test for other, test in zip(others, tests, strict=True)}
 
+    def of_memory(self, memory: str) -> Standing | None:
+        """The contender with this memory; of several the one with the best validation score."""
+        able = [standing for standing in self.standings.values() if standing.memory == memory]
+        return max(able, key=lambda standing: standing.validation) if able else None
+
     @cached_property
     def command(self) -> str:
         """The command line that makes these results."""
@@ -325,7 +344,10 @@ def command_of(result: Result) -> str:
 
 
 def _setting(config: dict[str, Any]) -> str:
-    return content_hash({key: value for key, value in config.items() if key not in ("contender", "seed")})
+    """The study's part of a run's configuration, hashed."""
+    shared = lay_over(config, config.get("instead_of", {}))
+    of_a_run = ("contender", "stands_for", "seed", "instead_of")
+    return content_hash({key: value for key, value in shared.items() if key not in of_a_run})
 
 
 def same_setting(results: Sequence[Result]) -> list[list[Result]]:

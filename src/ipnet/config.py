@@ -1,6 +1,6 @@
 """Configurations: one run and one study, read from TOML, checked before anything is computed."""
 
-import tomllib
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -11,11 +11,15 @@ from pydantic import (
     Field,
     SerializerFunctionWrapHandler,
     ValidationError,
+    field_validator,
     model_serializer,
     model_validator,
 )
 
-from ipnet.errors import IPNetError, invalid_config, unknown_name
+from ipnet.contender import PLACED, Contender, Own, Placed
+from ipnet.errors import IPNetError, invalid_config
+from ipnet.search import Search
+from ipnet.settings import apply_setting, find_file, lay_over, read_toml, replaced
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -24,15 +28,21 @@ class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+def _without(table: dict[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: value for key, value in table.items() if key not in keys}
+
+
 class Backbone(_Table):
     """The ResNet-family network that every contender shares (He et al., arXiv:1512.03385).
 
     `width` channels after the stem, doubled at each further stage; ``blocks=(2, 2, 2, 2), width=64,
     stem_kernel=7, stem_stride=2, stem_pool=True`` is ResNet-18. Activation ``"mtj"`` puts a memoryless MTJ
-    neuron wherever ``"relu"`` would stand.
+    neuron wherever ``"relu"`` would stand. With `parameters` in the place of `width`, each contender takes the
+    largest width at which its whole network has no more trained values.
     """
 
     width: int = Field(16, ge=1)
+    parameters: int | None = Field(None, ge=1)
     blocks: tuple[Annotated[int, Field(ge=1)], ...] = Field((1, 1), min_length=1)
     stem_kernel: int = Field(3, ge=1)
     stem_stride: int = Field(1, ge=1)
@@ -44,6 +54,20 @@ class Backbone(_Table):
         if self.stem_kernel % 2 == 0:
             raise ValueError(f"stem_kernel must be odd, to have a centre; got {self.stem_kernel}: use 3 or 7")
         return self
+
+    @model_validator(mode="after")
+    def _has_one_size(self) -> Self:
+        if self.parameters is not None and "width" in self.model_fields_set:
+            raise ValueError(
+                f"must have either width or parameters; got width {self.width} and parameters {self.parameters}: "
+                "remove one"
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _with_one_size(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Only what was given of width and parameters; without the latter as before there were any."""
+        return _without(write(self), "parameters" if self.parameters is None else "width")
 
 
 class Training(_Table):
@@ -75,9 +99,8 @@ class Training(_Table):
     @model_serializer(mode="wrap")
     def _without_what_is_not_there(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
         """What came later and is not used is not written, so that old results belong to this configuration."""
-        written: dict[str, Any] = write(self)
         later = {"noise": {}, "accelerator": "cpu", "precision": "32-true", "workers": 0}
-        return {key: value for key, value in written.items() if key not in later or value != later[key]}
+        return _without(write(self), *(key for key, value in later.items() if getattr(self, key) == value))
 
 
 class _Common(_Table):
@@ -97,19 +120,41 @@ class _Common(_Table):
         return self
 
 
-Contender = Annotated[str, Field(pattern=r"^\w+(@\w+(\+\w+)*)?$")]
 Seed = Annotated[int, Field(ge=0)]
 
 
 class Run(_Common):
     """One network, one seed.
 
-    `contender` is a memory and where it stands: ``"lstm"`` (its default position), ``"intrinsic@stem"``,
-    ``"intrinsic@frontier+stem"``. Options of the memory are in ``[memory.<name>]``.
+    `stands_for` is a memory and where it stands: ``"lstm"`` (its default position), ``"intrinsic@stem"``,
+    ``"intrinsic@frontier+stem"``; None if the contender's name says it. Options of the memory are in
+    ``[memory.<name>]``.
+
+    Args:
+        contender: its name.
+        stands_for: what it is, if that is not its name.
+        seed: of the network and its training.
+        instead_of: what the study has where the contender has values of its own; None for what it has not.
     """
 
     contender: Contender
+    stands_for: Placed | None = None
     seed: Seed = 0
+    instead_of: dict[str, Any] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _is_a_memory(self) -> Self:
+        if self.stands_for is None and not re.fullmatch(PLACED, self.contender):
+            raise ValueError(
+                f"a contender must be a memory and where it stands, such as intrinsic@frontier; got "
+                f'\'{self.contender}\': say what it is, [contender."{self.contender}"] is = "..."'
+            )
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_what_is_not_there(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A contender without a table is written as before there were any, so that old results belong to it."""
+        return _without(write(self), *(key for key in ("stands_for", "instead_of") if not getattr(self, key)))
 
     @property
     def name(self) -> str:
@@ -118,29 +163,40 @@ class Run(_Common):
 
     @property
     def memory_name(self) -> str:
-        """The memory part of the contender."""
-        return self.contender.partition("@")[0]
+        """The memory part of what the contender is."""
+        return (self.stands_for or self.contender).partition("@")[0]
 
     @property
     def positions(self) -> tuple[str, ...]:
-        """The positions named by the contender; empty for the memory's default."""
-        named = self.contender.partition("@")[2]
+        """The positions named by what the contender is; empty for the memory's default."""
+        named = (self.stands_for or self.contender).partition("@")[2]
         return tuple(named.split("+")) if named else ()
 
 
-_OF_A_STUDY = {"contenders", "seeds", "robustness"}  # and not of one of its runs
+_OF_A_CONTENDER = {"memory", "training", "backbone"}  # what its own table may change
+_OF_A_STUDY = {"contenders", "seeds", "robustness", "contender", "search"}  # and not of one of its runs
 
 
 class Study(_Common):
     """A grid of contenders and seeds on one task, data set, backbone and budget.
 
-    `robustness` declares, before anything is tested, the levels of each perturbation under which its finished runs
-    are tested (see `ipnet.robustness`).
+    `contender` holds, by name, what a contender has of its own; `search` says how such values are found (see
+    `ipnet.tune`). `robustness` declares, before anything is tested, the levels of each perturbation under which
+    its finished runs are tested (see `ipnet.robustness`).
     """
 
     contenders: tuple[Contender, ...] = Field(min_length=1)
+    contender: dict[str, Own] = Field(default_factory=dict)
     seeds: tuple[Seed, ...] = Field((0,), min_length=1)
     robustness: dict[str, tuple[float, ...]] = Field(default_factory=dict)
+    search: Search = Search()
+
+    @field_validator("contender", mode="before")
+    @classmethod
+    def _are_tables(cls, tables: Any) -> Any:
+        if not isinstance(tables, dict):
+            raise ValueError("must hold a table for each that differs; the list of all is 'contenders'")
+        return tables
 
     @model_validator(mode="after")
     def _names_each_once(self) -> Self:
@@ -151,14 +207,42 @@ class Study(_Common):
                 raise ValueError(f"{key} must name each of them once; got {twice[0]!r} twice: remove one")
         return self
 
+    @model_validator(mode="after")
+    def _has_a_run_for_each(self) -> Self:
+        if missing := [name for name in self.contender if name not in self.contenders]:
+            raise ValueError(
+                f"a table [contender.\"{missing[0]}\"] needs '{missing[0]}' among the contenders; got "
+                f"{', '.join(self.contenders)}: add it there, or remove the table"
+            )
+        folders: dict[str, str] = {}
+        for name in self.contenders:
+            other = folders.setdefault(self.run(name, 0).name, name)
+            if other != name:
+                raise ValueError(f"contenders need a folder each; '{other}' and '{name}' share one: rename one")
+        return self
+
+    def run(self, contender: str, seed: int) -> Run:
+        """One run of the grid, or of a contender and seed beside it.
+
+        Raises:
+            IPNetError: the contender's own values break a rule.
+        """
+        own = self.contender.get(contender, Own())
+        what = {"contender": contender, "seed": seed}
+        if own.stands_for not in (None, contender):
+            what["stands_for"] = own.stands_for
+        memory = (own.stands_for or contender).partition("@")[0]
+        shared = self.model_dump(exclude=_OF_A_STUDY)
+        try:
+            run = Run.model_validate(lay_over(shared, own.over(memory)) | what)
+        except ValidationError as error:
+            raise invalid_config(error, Run, f"contender '{contender}'") from error
+        before, after = (of.model_dump(mode="json", include=_OF_A_CONTENDER) for of in (self, run))
+        return run.model_copy(update={"instead_of": replaced(before, after)})
+
     def runs(self) -> list[Run]:
         """The runs of the grid, all contenders of a seed before the next seed."""
-        shared = self.model_dump(exclude=_OF_A_STUDY)
-        return [
-            Run.model_validate(shared | {"contender": contender, "seed": seed})
-            for seed in self.seeds
-            for contender in self.contenders
-        ]
+        return [self.run(contender, seed) for seed in self.seeds for contender in self.contenders]
 
 
 def shipped_configs() -> dict[str, Path]:
@@ -167,34 +251,6 @@ def shipped_configs() -> dict[str, Path]:
     folders = (package / "configs", package.parents[1] / "configs")
     folder = next((folder for folder in folders if folder.is_dir()), folders[0])
     return {path.stem: path for path in sorted(folder.glob("*.toml"))}
-
-
-def find_file(name_or_path: str | Path, shipped: dict[str, Path], kind: str) -> Path:
-    """A TOML file by its path, or a shipped one by its name.
-
-    Raises:
-        IPNetError: a name that is not among the shipped ones.
-    """
-    text = str(name_or_path)
-    if text.endswith(".toml"):
-        return Path(text)
-    if text not in shipped:
-        raise unknown_name(kind, text, shipped)
-    return shipped[text]
-
-
-def read_toml(path: Path, kind: str) -> dict[str, Any]:
-    """The content of a TOML file; `kind` says what it should be, for messages.
-
-    Raises:
-        IPNetError: the file cannot be read, or is not TOML.
-    """
-    try:
-        return tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise IPNetError(f"{kind} '{path}' cannot be read ({error.strerror}); check the path.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise IPNetError(f"{kind} '{path}' is not valid TOML: {error}.") from error
 
 
 def read_config(model: type[M], source: str | Path, settings: Iterable[str] = ()) -> M:
@@ -209,28 +265,18 @@ def read_config(model: type[M], source: str | Path, settings: Iterable[str] = ()
         IPNetError: no such file, damaged TOML, an unknown key, or a value that breaks a rule.
     """
     path = find_file(source, shipped_configs(), "configuration")
-    content = read_toml(path, "configuration")
-    if model is Run and "contenders" in content:  # one run of a study: the settings say which
-        content = {key: value for key, value in content.items() if key not in _OF_A_STUDY}
+    content, where = read_toml(path, "configuration"), f"configuration '{path.name}'"
+    of_a_study = model is Run and "contenders" in content
+    one: dict[str, Any] = {}  # what makes a run of a study
     for setting in settings:
-        _apply(content, setting)
+        is_one = of_a_study and setting.partition("=")[0] in ("contender", "seed")
+        apply_setting(one if is_one else content, setting)
+    if of_a_study and "contender" not in one:
+        raise IPNetError(f"{where}: 'contender' is missing; add it, such as --set contender=lstm.")
     try:
+        if of_a_study:
+            run = Study.model_validate(content).run(str(one["contender"]), one.get("seed", 0))
+            return model.model_validate(run)
         return model.model_validate(content)
     except ValidationError as error:
-        raise invalid_config(error, model, f"configuration '{path.name}'") from error
-
-
-def _apply(content: dict[str, Any], setting: str) -> None:
-    key, equals, text = setting.partition("=")
-    if not equals or not key:
-        raise IPNetError(f"a setting is written key=value, such as training.epochs=3; got '{setting}'.")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
-    *tables, last = key.split(".")
-    for table in tables:
-        content = content.setdefault(table, {})
-        if not isinstance(content, dict):
-            raise IPNetError(f"'{table}' in the setting '{setting}' is a value, not a table; it has no keys.")
-    content[last] = value
+        raise invalid_config(error, model, where) from error

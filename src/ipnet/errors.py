@@ -15,6 +15,10 @@ class IPNetError(ValueError):
     """
 
 
+class DivergedError(IPNetError):
+    """Training went where numbers end."""
+
+
 def unknown_name(kind: str, name: str, names: Iterable[str]) -> IPNetError:
     """The error for a name that is not in a list: nearest match first, then the list.
 

@@ -2,7 +2,7 @@
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -95,20 +95,21 @@ def read_trace(path: Path) -> Trace:
     return Trace(frames, state.max(1), item)
 
 
-def colours(contenders: Sequence[str]) -> dict[str, str]:
-    """A colour per contender: warm for intrinsic memory, grey for none, cool for the rest."""
-    warm = [name for name in sorted(contenders) if name.startswith("intrinsic")]
-    cool = [name for name in sorted(contenders) if name not in warm and name != "none"]
+def colours(contenders: Mapping[str, str]) -> dict[str, str]:
+    """A colour per contender by its memory: warm for intrinsic, grey for none, cool for the rest."""
+    warm = [name for name in sorted(contenders) if contenders[name] == "intrinsic"]
+    cool = [name for name in sorted(contenders) if contenders[name] not in ("intrinsic", "none")]
     found = {name: _INTRINSIC[i % len(_INTRINSIC)] for i, name in enumerate(warm)}
-    return found | {name: _OTHERS[i % len(_OTHERS)] for i, name in enumerate(cool)} | {"none": "#6b7280"}
+    found |= {name: _OTHERS[i % len(_OTHERS)] for i, name in enumerate(cool)}
+    return dict.fromkeys(contenders, "#6b7280") | found
 
 
-def markers(contenders: Sequence[str]) -> dict[str, str]:
+def markers(contenders: Iterable[str]) -> dict[str, str]:
     """A marker per contender, so that they are told apart without colours as well."""
     return {name: _MARKERS[i % len(_MARKERS)] for i, name in enumerate(sorted(contenders))}
 
 
-def lines(contenders: Sequence[str]) -> dict[str, Any]:
+def lines(contenders: Iterable[str]) -> dict[str, Any]:
     """A dash pattern per contender; together with the marker it tells 70 apart."""
     return {name: _LINES[i % len(_LINES)] for i, name in enumerate(sorted(contenders))}
 
@@ -128,7 +129,7 @@ def accuracy_figure(comparison: Comparison) -> str:
     with mpl.rc_context(STYLE):
         figure = Figure((6.4, 1.25 + 0.36 * len(ranking)), layout="constrained")
         axes, lowest = figure.add_subplot(), 100.0
-        colour, marker = colours(list(comparison.standings)), markers(list(comparison.standings))
+        colour, marker = colours(comparison.memories), markers(comparison.memories)
         for row, standing in enumerate(reversed(ranking)):
             name, metric = standing.contender, standing.results[0].validation["score_name"]
             seeds = [100 * result.metrics[metric].value for result in standing.results]
@@ -151,7 +152,7 @@ def accuracy_figure(comparison: Comparison) -> str:
 
 def _ceiling(axes: Axes, comparison: Comparison) -> None:
     """Mark half of the class accuracy without memory: the most that a network blind to order can reach."""
-    blind = comparison.standings.get("none")
+    blind = comparison.of_memory("none")
     if blind is None or blind.class_accuracy is None:
         return
     half = 50 * blind.class_accuracy
@@ -165,8 +166,8 @@ def learning_figure(comparison: Comparison) -> str:
     with mpl.rc_context(STYLE):
         figure = Figure((6.4, 1.25 + 0.36 * max(len(comparison.standings), 4)), layout="constrained")
         axes = figure.add_subplot()
-        colour, marker = colours(list(comparison.standings)), markers(list(comparison.standings))
-        dash = lines(list(comparison.standings))
+        colour, marker = colours(comparison.memories), markers(comparison.memories)
+        dash = lines(comparison.memories)
         for standing in comparison.ranking:
             name, key = standing.contender, f"validation_{standing.results[0].validation['score_name']}"
             curves = [[100 * epoch[key] for epoch in result.history] for result in standing.results]

@@ -1,6 +1,8 @@
 """The network: one backbone, a memory at a position, one readout per frame."""
 
+import json
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import Any
 
 import torch
@@ -90,7 +92,7 @@ class Network(nn.Module):
     Args:
         shape: (C, H, W) of a frame.
         outputs: O, the number of outputs per frame.
-        backbone: width and depth.
+        backbone: width (not `parameters`) and depth.
         memory: entry of `ipnet.memory.MEMORIES`.
         at: positions of the memory; empty for its default.
         options: keyword options of the memory.
@@ -115,6 +117,9 @@ class Network(nn.Module):
         **options: Any,
     ) -> None:
         super().__init__()
+        if backbone.parameters is not None:
+            raise IPNetError("a network must be given its width, not parameters: build it with build_network.")
+        self.width = backbone.width
         widths = [backbone.width * 2**i for i in range(len(backbone.blocks))]
         channels = dict(zip(positions(backbone), [shape[0], widths[0], *widths, widths[-1]], strict=True))
         chosen = self._choose(memory, at, backbone)
@@ -158,14 +163,9 @@ class Network(nn.Module):
         return at
 
     def forward(self, x: Tensor, state: dict[str, Any] | None = None) -> tuple[Tensor, dict[str, Any]]:
-        """Run over time.
+        """Run over frames x [T, B, C, H, W]: outputs [T, B, O], and the state by position.
 
-        Args:
-            x: frames [T, B, C, H, W].
-            state: where an earlier run ended, by position; None starts from nothing.
-
-        Returns:
-            outputs [T, B, O], and the state by position.
+        `state` is where an earlier run ended; None starts from nothing.
         """
         before, after = state or {}, {}
 
@@ -250,12 +250,53 @@ def build_network(run: Run, shape: tuple[int, int, int], outputs: int) -> Networ
     """The network of a run, its weights drawn from the run's seed without touching the global random state.
 
     Raises:
-        IPNetError: see `Network`.
+        IPNetError: see `Network`; or no width has as few parameters as the backbone may have.
     """
     MEMORIES[run.memory_name]
     for name in run.memory:
         MEMORIES[name]
+    options, backbone = run.memory.get(run.memory_name, {}), run.backbone
     with torch.random.fork_rng(devices=[]):
+        if backbone.parameters is not None:
+            written = json.dumps(options, sort_keys=True)
+            backbone = _of_largest_width(shape, outputs, backbone, run.memory_name, run.positions, written)
         torch.manual_seed(run.seed)
-        options = run.memory.get(run.memory_name, {})
-        return Network(shape, outputs, run.backbone, run.memory_name, run.positions, **options)
+        return Network(shape, outputs, backbone, run.memory_name, run.positions, **options)
+
+
+def count_parameters(module: nn.Module) -> int:
+    """The number of trained values.
+
+    Example:
+        >>> count_parameters(nn.Linear(3, 2))
+        8
+    """
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+
+
+@cache
+def _of_largest_width(
+    shape: tuple[int, int, int], outputs: int, backbone: Backbone, memory: str, at: tuple[str, ...], written: str
+) -> Backbone:
+    """The widest of these backbones whose network has at most ``backbone.parameters`` trained values."""
+    allowed, given, options = backbone.parameters or 0, backbone.model_dump(), json.loads(written)
+    del given["parameters"]
+
+    def wide(width: int) -> Backbone:
+        return Backbone.model_validate(given | {"width": width})
+
+    def parameters(width: int) -> int:
+        return count_parameters(Network(shape, outputs, wide(width), memory, at, **options))
+
+    if (fewest := parameters(1)) > allowed:
+        raise IPNetError(
+            f"a network with memory '{memory}' must fit into backbone.parameters = {allowed}; it has {fewest} at "
+            "width 1: allow more, or take fewer blocks."
+        )
+    fits, too_wide = 1, 2  # networks grow with their width
+    while parameters(too_wide) <= allowed:
+        fits, too_wide = too_wide, 2 * too_wide
+    while too_wide - fits > 1:
+        middle = (fits + too_wide) // 2
+        fits, too_wide = (middle, too_wide) if parameters(middle) <= allowed else (fits, middle)
+    return wide(fits)

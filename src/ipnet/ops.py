@@ -11,16 +11,6 @@ from ipnet.network import Network
 from ipnet.streaming import evaluating, state_bytes
 
 
-def count_parameters(module: nn.Module) -> int:
-    """The number of trained values.
-
-    Example:
-        >>> count_parameters(nn.Linear(3, 2))
-        8
-    """
-    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
-
-
 def count_macs(network: nn.Module, shape: tuple[int, ...]) -> int:
     """Multiply-accumulates of one clip, counted by torch's dispatcher on a real forward pass.
 

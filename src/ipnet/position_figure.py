@@ -21,7 +21,7 @@ def position_figure(sweeps: Sequence[Sweep]) -> str:
         panels = figure.subplots(len(sweeps), 1, squeeze=False, sharey=True)[:, 0]
         for axes, sweep in zip(panels, sweeps, strict=True):
             names = [standing.contender for standing in sweep.standings]
-            colour, marker = colours(names), markers(names)
+            colour, marker = colours(dict.fromkeys(names, sweep.memory)), markers(names)
             for column, standing in enumerate(sweep.standings):
                 name, mean = standing.contender, 100 * standing.accuracy
                 ends = [[mean - 100 * standing.low], [100 * standing.high - mean]]

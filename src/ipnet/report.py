@@ -87,7 +87,7 @@ def _study(comparison: Comparison, number: int, paths: Mapping[int, Path]) -> di
     from ipnet.figures import accuracy_figure, learning_figure  # matplotlib is slow to import
     from ipnet.position_figure import position_figure
 
-    best, blind = comparison.best, comparison.standings.get("none")
+    best, blind = comparison.best, comparison.of_memory("none")
     swept = sweeps(comparison)
     return {
         "anchor": f"study-{number}",
@@ -112,7 +112,7 @@ def _study(comparison: Comparison, number: int, paths: Mapping[int, Path]) -> di
 
 def _findings(comparison: Comparison) -> list[str]:
     """The outcome in sentences."""
-    best, blind, sentences = comparison.best, comparison.standings.get("none"), []
+    best, blind, sentences = comparison.best, comparison.of_memory("none"), []
     if best:
         kind = "recorded" if comparison.real else "simulated"
         over = f"over {best.seeds} seeds" if best.seeds > 1 else "of one seed"

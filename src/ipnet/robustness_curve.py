@@ -69,6 +69,7 @@ class Curve:
     Args:
         study: name of the study.
         contender: as the study names it.
+        memory: of the contender.
         perturbation: its name.
         points: by level, the neutral one among them.
         slope: loss of the score per unit of distance (see `Perturbation.distance`): mean and 95 % interval,
@@ -83,6 +84,7 @@ class Curve:
 
     study: str
     contender: str
+    memory: str
     perturbation: str
     points: tuple[Point, ...]
     slope: tuple[float, float, float]
@@ -159,6 +161,7 @@ def _curve(runs: Sequence[Tested], name: str, levels: Sequence[float]) -> Curve:
     return Curve(
         study=first.study,
         contender=first.contender,
+        memory=str(runs[0].result.model["memory"]),
         perturbation=name,
         points=tuple(points),
         slope=mean_interval(slopes),

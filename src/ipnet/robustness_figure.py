@@ -1,7 +1,7 @@
 """The picture of robustness: score against level, one panel per perturbation, one line per contender."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -24,7 +24,7 @@ def robustness_figure(curves: Sequence[Curve], title: str) -> Figure:
         title: says which data, whether real or simulated, and which split.
     """
     names = list(dict.fromkeys(curve.perturbation for curve in curves))
-    contenders = sorted({curve.contender for curve in curves})
+    contenders = {curve.contender: curve.memory for curve in curves}
     rows, columns = math.ceil(len(names) / _COLUMNS), min(len(names), _COLUMNS)
     with mpl.rc_context(STYLE):
         figure = Figure((1.6 + 3.1 * columns, 0.8 + 2.5 * rows), layout="constrained")
@@ -46,7 +46,7 @@ def robustness_figure(curves: Sequence[Curve], title: str) -> Figure:
     return figure
 
 
-def _panel(axes: Axes, curves: Sequence[Curve], contenders: Sequence[str]) -> None:
+def _panel(axes: Axes, curves: Sequence[Curve], contenders: Mapping[str, str]) -> None:
     colour, marker = colours(contenders), markers(contenders)
     for curve in curves:
         name, levels = curve.contender, [point.level for point in curve.points]

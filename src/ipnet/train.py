@@ -25,8 +25,8 @@ from safetensors.torch import save_file
 from ipnet.cache import TEMPORARY, content_hash, write_atomically
 from ipnet.config import Run, Training
 from ipnet.errors import IPNetError
-from ipnet.network import build_network
-from ipnet.ops import count_macs, count_parameters, count_state_bytes, frame_latency
+from ipnet.network import build_network, count_parameters
+from ipnet.ops import count_macs, count_state_bytes, frame_latency
 from ipnet.results import RESULT_FILE, Result, read_result, write_result
 from ipnet.tasks import Items, Task, build_task
 from ipnet.tested_once import claim_test
@@ -152,7 +152,7 @@ def _train(run: Run, task: Task, folder: Path, checkpoint: str | None, report: R
     network = build_network(run, task.shape[1:], len(task.outputs))
     trainee = Trainee(network, task, run)
     with isolated(run.training.threads), warnings.catch_warnings():
-        trainer = _fit(trainee, folder, checkpoint, report)
+        trainer = fit(trainee, folder, checkpoint, report)
         seconds = trainee.seconds + time.perf_counter() - trainee.started
         network.load_state_dict(trainee.best["weights"])
         weights = {key: value.contiguous() for key, value in network.state_dict().items()}
@@ -174,7 +174,21 @@ def _train(run: Run, task: Task, folder: Path, checkpoint: str | None, report: R
     return result
 
 
-def _fit(trainee: Trainee, folder: Path, checkpoint: str | None, report: Report) -> lightning.Trainer:
+def fit(
+    trainee: Trainee, folder: Path, checkpoint: str | None, report: Report, train: Items | None = None
+) -> lightning.Trainer:
+    """Train on the train split, or on some of it, and remember what does best on the validation split.
+
+    Args:
+        trainee: receives the history and the best weights.
+        folder: for the checkpoint of the last whole epoch.
+        checkpoint: to go on from, if there is one.
+        report: told the fraction done and a note, often.
+        train: items to learn from; None for the whole split.
+
+    Raises:
+        IPNetError: an empty split, or a loss that is not finite.
+    """
     training = trainee.run.training
     accelerator = accelerator_of(training)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
@@ -198,7 +212,8 @@ def _fit(trainee: Trainee, folder: Path, checkpoint: str | None, report: Report)
         use_distributed_sampler=False,
         default_root_dir=folder,
     )
-    train, validation = trainee.task.items("train"), trainee.task.items("validation")
+    train = trainee.task.items("train") if train is None else train
+    validation = trainee.task.items("validation")
     if not len(train) or not len(validation):
         raise IPNetError(
             f"training needs at least one item to learn from and one to select by; got {len(train)} and "
@@ -243,6 +258,7 @@ def _result(trainee: Trainee, items: Items, timing: dict[str, Any]) -> Result:
             "memory": run.memory_name,
             "positions": list(network.memories),
             "causal": network.causal,
+            "width": network.width,
             "parameters": count_parameters(network),
             "memory_parameters": count_parameters(network.memories),
             "macs_per_clip": count_macs(network, task.shape),

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from ipnet.config import Run, Training
-from ipnet.errors import IPNetError
+from ipnet.errors import DivergedError, IPNetError
 from ipnet.network import Network
 from ipnet.neuron import Neuron
 from ipnet.perturbation import add_noise, build_noise
@@ -209,7 +209,7 @@ class Trainee(lightning.LightningModule):
         output, y, _ = self.collect()
         loss = self.task.loss(output, y).item()
         if not math.isfinite(loss):
-            raise IPNetError(
+            raise DivergedError(
                 f"the validation loss must be finite; got {loss} in epoch {self.current_epoch + 1} of "
                 f"{self.run.name}: lower training.learning_rate."
             )
