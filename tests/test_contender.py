@@ -116,6 +116,15 @@ def test_mistakes_are_named(old: str, new: str, message: str, config: Path) -> N
     assert "\n" not in str(caught.value)
 
 
+def test_a_contender_may_be_trained_with_fewer_seeds(config: Path) -> None:
+    config.write_text(CONFIG + "seeds = [7]\n")
+    assert [run.name for run in read_config(Study, config).runs() if run.contender == "lstm"] == ["lstm-seed7"]
+    assert len(read_config(Study, config).runs()) == 7
+    config.write_text(CONFIG + "seeds = [7, 8]\n")
+    with pytest.raises(IPNetError, match=r"'lstm' must be trained with seeds of the study, \[0, 7\]; got \[7, 8\]"):
+        read_config(Study, config)
+
+
 def test_two_contenders_never_share_a_folder(config: Path) -> None:
     config.write_text(
         CONFIG.replace('"bank"', '"intrinsic-at-frontier"').replace(".bank]", ".intrinsic-at-frontier]")

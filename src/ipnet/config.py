@@ -214,6 +214,12 @@ class Study(_Common):
                 f"a table [contender.\"{missing[0]}\"] needs '{missing[0]}' among the contenders; got "
                 f"{', '.join(self.contenders)}: add it there, or remove the table"
             )
+        for name, table in self.contender.items():
+            if table.seeds is not None and not set(table.seeds) <= set(self.seeds):
+                raise ValueError(
+                    f"contender '{name}' must be trained with seeds of the study, {list(self.seeds)}; got "
+                    f"{list(table.seeds)}: add the missing ones to 'seeds', or remove them there"
+                )
         folders: dict[str, str] = {}
         for name in self.contenders:
             other = folders.setdefault(self.run(name, 0).name, name)
@@ -242,7 +248,13 @@ class Study(_Common):
 
     def runs(self) -> list[Run]:
         """The runs of the grid, all contenders of a seed before the next seed."""
-        return [self.run(contender, seed) for seed in self.seeds for contender in self.contenders]
+        own = {name: table.seeds for name, table in self.contender.items() if table.seeds is not None}
+        return [
+            self.run(contender, seed)
+            for seed in self.seeds
+            for contender in self.contenders
+            if seed in own.get(contender, self.seeds)
+        ]
 
 
 def shipped_configs() -> dict[str, Path]:

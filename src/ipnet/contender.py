@@ -26,6 +26,7 @@ class Own(BaseModel):
         memory: options of this memory, laid over those of ``[memory.<name>]``.
         training: laid over ``[training]``.
         backbone: laid over ``[backbone]``; either of width and parameters displaces the other.
+        seeds: those of the study with which it is trained; None for all.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -34,6 +35,7 @@ class Own(BaseModel):
     memory: dict[str, Any] = Field(default_factory=dict)
     training: dict[str, Any] = Field(default_factory=dict)
     backbone: dict[str, Any] = Field(default_factory=dict)
+    seeds: tuple[int, ...] | None = Field(None, min_length=1)
 
     def over(self, memory: str) -> dict[str, Any]:
         """The tables of a run that this one is laid over."""
