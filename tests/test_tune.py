@@ -17,7 +17,7 @@ from ipnet.errors import DivergedError, IPNetError
 from ipnet.search import Search
 from ipnet.study import check_runs, estimate
 from ipnet.tasks.recognition import Recognition
-from ipnet.train import execute
+from ipnet.train import alone, execute
 from ipnet.tune import Trial, best_of, tune, unequal
 from ipnet.tuning import Tuning, part_of
 from tiny import write_tiny_study
@@ -200,6 +200,15 @@ def test_unequal_budgets_are_said_and_another_search_is_refused(
     code, _, err = ipnet("tune", config, "--trials", 3, "--set", "search.epochs=2", "-o", tmp_path / "r")
     assert code == 2
     assert "must belong to this very study and search" in err
+
+
+@pytest.mark.usefixtures("quick")
+def test_processes_share_the_folder_if_they_tune_different_contenders(study: Study, tmp_path: Path) -> None:
+    with alone(tmp_path, "none"):
+        found = tune(Tuning(study, ["slow"]), tmp_path, 2)
+        assert [trial.contender for trial in found] == ["slow", "slow"]
+        with pytest.raises(IPNetError, match="one process at a time"):
+            tune(Tuning(study), tmp_path, 2)
 
 
 def test_a_part_is_whole_recordings_drawn_by_seed(study: Study) -> None:

@@ -109,10 +109,13 @@ def checkpoint_of(run: Run, folder: Path, fingerprint: str) -> str | None:
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Keep other processes out of a run's folder; the lock goes with the process, however it ends."""
+def alone(folder: Path, part: str = "") -> Iterator[None]:
+    """Keep other processes out of a folder, or out of their named part of its work.
+
+    The lock goes with the process, however it ends.
+    """
     check_writable(folder)
-    with (folder / ".lock").open("w") as lock:
+    with (folder / f".lock{part}").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
@@ -120,7 +123,7 @@ def alone(folder: Path) -> Iterator[None]:
                 f"'{folder}' must be worked on by one process at a time; another one is at it: wait for it, or "
                 "give the processes different contenders or seeds."
             ) from error
-        for abandoned in folder.glob(TEMPORARY):
+        for abandoned in [] if part else folder.glob(TEMPORARY):  # those of a part may be another process's
             abandoned.unlink()  # of a process that was killed while it wrote
         yield
 

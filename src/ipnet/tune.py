@@ -12,6 +12,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,8 @@ def tune(
     """Try `trials` times per contender, as many as the folder does not hold yet; write the trials and the best.
 
     Trials are written down one by one, in the SQLite file of optuna; one that was interrupted is repeated. The
-    contenders take turns, so that an interrupted search has given each as many trials.
+    contenders take turns, so that an interrupted search has given each as many trials. Processes may share the
+    folder if they have different contenders.
 
     Args:
         tuning: the search.
@@ -74,7 +76,9 @@ def tune(
     Raises:
         IPNetError: the folder holds another search, or a training fails otherwise than by diverging.
     """
-    with alone(folder):
+    with ExitStack() as locks:
+        for name in tuning.contenders:
+            locks.enter_context(alone(folder, name))
         optuna.logging.set_verbosity(optuna.logging.ERROR)
         storage = optuna.storages.RDBStorage(f"sqlite:///{(folder / DATABASE).resolve()}")
         studies = {name: _open(tuning, name, storage) for name in tuning.contenders}
