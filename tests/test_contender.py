@@ -121,7 +121,9 @@ def test_a_contender_may_be_trained_with_fewer_seeds(config: Path) -> None:
     assert [run.name for run in read_config(Study, config).runs() if run.contender == "lstm"] == ["lstm-seed7"]
     assert len(read_config(Study, config).runs()) == 7
     config.write_text(CONFIG + "seeds = [7, 8]\n")
-    with pytest.raises(IPNetError, match=r"'lstm' must be trained with seeds of the study, \[0, 7\]; got \[7, 8\]"):
+    with pytest.raises(
+        IPNetError, match=r"'lstm' must be trained with seeds of the study, \[0, 7\]; got \[7, 8\]"
+    ):
         read_config(Study, config)
 
 
