@@ -363,8 +363,10 @@ def test_a_bank_is_its_junctions_side_by_side() -> None:
     for bank in ([], 3):
         with pytest.raises(IPNetError, match="a bank must be a list"):
             Network((2, 8, 8), 3, Backbone(width=4), "intrinsic", bank=bank)
-    horizons = MEMORIES.build("intrinsic", 3, bank=BANK).report()["bank_horizons"]
+    facts = [MEMORIES.build("intrinsic", 3, bank=bank).report() for bank in (BANK, BANK[::-1])]
+    horizons = facts[0]["bank_horizons"]
     assert horizons == sorted(horizons)  # a short cycle forgets less between frames
+    assert [fact["horizon_frames"] for fact in facts] == [max(horizons)] * 2
 
 
 def test_a_trace_for_each_time_constant() -> None:

@@ -293,7 +293,10 @@ def _result(trainee: Trainee, items: Items, timing: dict[str, Any]) -> Result:
 
 
 def _write_trace(trainee: Trainee, path: Path) -> None:
-    """Keep what the frontier's memory went through over the first validation clip: the report's picture."""
+    """Keep what the frontier's memory went through over the first validation clip: the report's picture.
+
+    Of a bank it is the junction that remembers longest.
+    """
     if "frontier" not in trainee.network.memories:
         return
     items = trainee.task.items("validation")
@@ -301,9 +304,11 @@ def _write_trace(trainee: Trainee, path: Path) -> None:
     states = trainee.network.eval().trace(x, "frontier")
     if not states or not states[0] or states[0][0].shape[-3:] != x.shape[2:]:  # traces of several time constants
         return
+    horizons = trainee.network.report().get("bank_horizons", [0.0])
+    part = len(states[0]) // len(horizons) * horizons.index(max(horizons))
     arrays = {
         "frames": x[:, 0].numpy().astype(np.float16),
-        "state": torch.stack([state[0][0, 0] for state in states]).numpy().astype(np.float16),
+        "state": torch.stack([state[part][0, 0] for state in states]).numpy().astype(np.float16),
         "item": np.array(items.names[0]),
     }
 

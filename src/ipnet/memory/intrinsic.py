@@ -85,18 +85,18 @@ class Intrinsic(Memory):
     def report(self) -> dict[str, Any]:
         """Card values in SI, clock period and memory horizon in frames (one frame is one clock cycle).
 
-        Of a bank it is the first junction; ``bank_horizons`` are those of all.
+        Of a bank it is the junction that remembers longest; ``bank_horizons`` are those of all.
         """
-        device = self.neurons[0].device
-        period = getattr(device.card.clock, "t_cycle", None)
         horizons = [neuron.device.memory_cycles() for neuron in self.neurons]
+        device = self.neurons[horizons.index(max(horizons))].device
+        period = getattr(device.card.clock, "t_cycle", None)
         return {
             "card": device.card.name,
             "parameters": device.card.parameters.model_dump(),
             "clock": device.card.clock.model_dump(),
             "clock_period": format_si(period, "s") if period else None,
             "clock_period_s": period,
-            "horizon_frames": device.memory_cycles(),
+            "horizon_frames": max(horizons),
             **({"bank_horizons": horizons} if len(horizons) > 1 else {}),
         } | self.variation
 
