@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,9 @@ import pytest
 from ipnet.config import Study, read_config
 from ipnet.errors import IPNetError
 from ipnet.results import read_results
-from ipnet.study import check_runs
+from ipnet.study import check_runs, execute_all
 from ipnet.tasks import Task, build_task
-from ipnet.train import execute
+from ipnet.train import alone, execute
 from tiny import write_tiny_study
 
 
@@ -116,6 +117,26 @@ def test_two_processes_never_work_on_one_run(tmp_path: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with pytest.raises(IPNetError, match="one process at a time"):
             execute(study.runs()[0], place)
+
+
+def test_a_study_started_twice_is_shared(tmp_path: Path) -> None:
+    study = read_config(Study, write_tiny_study(tmp_path, contenders='["none", "rnn"]', epochs=1))
+    placed = check_runs(study.runs(), tmp_path / "runs")
+    order = list[str]()
+    with ExitStack() as other:
+        other.enter_context(alone(placed[0][1]))
+
+        def report(name: str, number: int, count: int) -> Any:
+            order.append(f"{name} {number}/{count}")
+            if name == "rnn-seed0":
+                other.close()  # the other process has stopped
+            return lambda _fraction, _note: None
+
+        results = execute_all(placed, report)
+    assert [result.run for result in results] == ["none-seed0", "rnn-seed0"]
+    assert order == ["none-seed0 0/2", "rnn-seed0 0/2", "none-seed0 1/2"]
+    with alone(placed[0][1]), pytest.raises(IPNetError, match="one process at a time"):
+        execute_all(placed[:1], report)
 
 
 def test_an_interrupt_says_how_to_go_on(tmp_path: Path) -> None:

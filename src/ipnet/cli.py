@@ -12,7 +12,7 @@ from ipnet.cli_devices import devices
 from ipnet.cli_recording import recording
 from ipnet.cli_robustness import robustness
 from ipnet.cli_tune import tune
-from ipnet.console import Bars, Json, Set, bars, print_json, resumable, show
+from ipnet.console import Json, Set, bars, print_json, resumable, show
 from ipnet.errors import IPNetError
 
 if TYPE_CHECKING:
@@ -49,13 +49,6 @@ def _main(
     """Working memory made of device physics: magnetic tunnel junctions as neurons for event cameras."""
 
 
-def _execute(runs: "list[tuple[Run, Path]]", progress: Bars) -> "list[Result]":
-    from ipnet.train import execute
-
-    with resumable():
-        return [execute(run, place, progress.run(run.name, i, len(runs))) for i, (run, place) in enumerate(runs)]
-
-
 def _recordings(data: dict[str, Any], root: Path | None) -> AbstractContextManager[None]:
     from ipnet.data._folder import recordings_in
 
@@ -68,10 +61,12 @@ def _recordings(data: dict[str, Any], root: Path | None) -> AbstractContextManag
 
 
 def _run(runs: "list[Run]", output: Path, *, as_json: bool, root: Path | None = None) -> "list[Result]":
-    from ipnet.study import check_runs
+    from ipnet.study import check_runs, execute_all
 
     with _recordings(runs[0].data, root), bars(runs[0].study, quiet=as_json) as progress:
-        return _execute(check_runs(runs, output, progress.data), progress)
+        placed = check_runs(runs, output, progress.data)
+        with resumable():
+            return execute_all(placed, progress.run)
 
 
 def _run_study(

@@ -19,6 +19,10 @@ class DivergedError(IPNetError):
     """Training went where numbers end."""
 
 
+class BusyError(IPNetError):
+    """Another process is at it."""
+
+
 def unknown_name(kind: str, name: str, names: Iterable[str]) -> IPNetError:
     """The error for a name that is not in a list: nearest match first, then the list.
 

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,17 @@ from typing import Any
 import torch
 
 from ipnet.config import Run
+from ipnet.errors import BusyError
 from ipnet.network import build_network
 from ipnet.perturbation import build_noise
-from ipnet.results import RESULT_FILE
+from ipnet.results import RESULT_FILE, Result
 from ipnet.streaming import evaluating
 from ipnet.tasks import Items, Progress, build_task
-from ipnet.train import check_writable, checkpoint_of, finished
+from ipnet.train import Report, check_writable, checkpoint_of, execute, finished
 from ipnet.trainee import Trainee, accelerator_of, isolated
 
 _TIMED = 3  # batches
+_POLL = 5.0  # s
 
 
 def check_runs(runs: list[Run], folder: Path, progress: Progress | None = None) -> list[tuple[Run, Path]]:
@@ -47,6 +50,31 @@ def check_runs(runs: list[Run], folder: Path, progress: Progress | None = None) 
     for run, place in placed:
         finished(run, place, fingerprint) or checkpoint_of(run, place, fingerprint)
     return placed
+
+
+def execute_all(placed: list[tuple[Run, Path]], report: Callable[[str, int, int], Report]) -> list[Result]:
+    """Train the runs in order, those last that another process is at: started twice, a study is shared by two.
+
+    Args:
+        placed: of `check_runs`.
+        report: asked by run name, number of finished runs and of all for what is told the progress of a run.
+
+    Returns:
+        The results in order, also of other processes, for which it waits.
+
+    Raises:
+        IPNetError: see `ipnet.train.execute`; of one run also if another process is at it.
+    """
+    results: dict[int, Result] = {}
+    while len(results) < len(placed):
+        before = len(results)
+        for i, (run, place) in enumerate(placed):
+            if i not in results:
+                with suppress(BusyError) if len(placed) > 1 else nullcontext():
+                    results[i] = execute(run, place, report(run.name, len(results), len(placed)))
+        if len(results) == before:
+            time.sleep(_POLL)
+    return [results[i] for i in range(len(placed))]
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from safetensors.torch import save_file
 
 from ipnet.cache import TEMPORARY, content_hash, write_atomically
 from ipnet.config import Run, Training
-from ipnet.errors import IPNetError
+from ipnet.errors import BusyError, IPNetError
 from ipnet.network import build_network, count_parameters
 from ipnet.ops import count_macs, count_state_bytes, frame_latency
 from ipnet.results import RESULT_FILE, Result, read_result, write_result
@@ -119,7 +119,7 @@ def alone(folder: Path, part: str = "") -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise IPNetError(
+            raise BusyError(
                 f"'{folder}' must be worked on by one process at a time; another one is at it: wait for it, or "
                 "give the processes different contenders or seeds."
             ) from error
