@@ -127,6 +127,17 @@ def test_a_contender_may_be_trained_with_fewer_seeds(config: Path) -> None:
         read_config(Study, config)
 
 
+def test_settings_may_leave_out_contenders_and_seeds_that_have_tables(config: Path) -> None:
+    config.write_text(CONFIG + "seeds = [7]\n")
+    few = read_config(Study, config, ["contenders=['none', 'bank']"])
+    assert [run.name for run in few.runs()] == ["none-seed0", "bank-seed0", "none-seed7", "bank-seed7"]
+    assert [run.contender for run in read_config(Study, config, ["seeds=[7]"]).runs()][-1] == "lstm"
+    first = read_config(Study, config, ["seeds=[0]"])
+    assert first.contenders == ("none", "intrinsic@frontier", "bank")  # lstm has no seed left
+    with pytest.raises(IPNetError, match="needs 'lstn' among the contenders"):
+        read_config(Study, config, ["contenders=['none']", "contender.lstn.training.epochs=3"])
+
+
 def test_two_contenders_never_share_a_folder(config: Path) -> None:
     config.write_text(
         CONFIG.replace('"bank"', '"intrinsic-at-frontier"').replace(".bank]", ".intrinsic-at-frontier]")

@@ -271,7 +271,8 @@ def read_config(model: type[M], source: str | Path, settings: Iterable[str] = ()
     Args:
         model: `Run` or `Study`; a study is read as a `Run` when `settings` name its contender (and seed).
         source: name or path.
-        settings: changes such as ``"training.epochs=3"``; values are TOML, bare words are strings.
+        settings: changes such as ``"training.epochs=3"``; values are TOML, bare words are strings. What belongs to
+            contenders or seeds that they leave out is set aside.
 
     Raises:
         IPNetError: no such file, damaged TOML, an unknown key, or a value that breaks a rule.
@@ -280,11 +281,13 @@ def read_config(model: type[M], source: str | Path, settings: Iterable[str] = ()
     content, where = read_toml(path, "configuration"), f"configuration '{path.name}'"
     of_a_study = model is Run and "contenders" in content
     one: dict[str, Any] = {}  # what makes a run of a study
+    listed = {key: content.get(key) for key in ("contenders", "seeds")}
     for setting in settings:
         is_one = of_a_study and setting.partition("=")[0] in ("contender", "seed")
         apply_setting(one if is_one else content, setting)
     if of_a_study and "contender" not in one:
         raise IPNetError(f"{where}: 'contender' is missing; add it, such as --set contender=lstm.")
+    _narrow(content, listed)
     try:
         if of_a_study:
             run = Study.model_validate(content).run(str(one["contender"]), one.get("seed", 0))
@@ -292,3 +295,20 @@ def read_config(model: type[M], source: str | Path, settings: Iterable[str] = ()
         return model.model_validate(content)
     except ValidationError as error:
         raise invalid_config(error, model, where) from error
+
+
+def _narrow(content: dict[str, Any], listed: dict[str, Any]) -> None:
+    """Set aside what the tables ``[contender]`` say of contenders and seeds that settings have left out.
+
+    A contender none of whose own seeds is left is left out, too.
+    """
+    tables, named, seeds = content.get("contender"), content.get("contenders"), content.get("seeds")
+    if (named == listed["contenders"] and seeds == listed["seeds"]) or not isinstance(tables, dict):
+        return
+    for name, table in list(tables.items()):
+        own = table.get("seeds") if isinstance(table, dict) else None
+        if isinstance(own, list) and isinstance(seeds, list) and isinstance(named, list):
+            table["seeds"] = [seed for seed in own if seed in seeds]
+            content["contenders"] = named = [other for other in named if other != name or table["seeds"]]
+        if name in (listed["contenders"] or ()) and name not in (named or ()):
+            del tables[name]
