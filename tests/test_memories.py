@@ -369,6 +369,18 @@ def test_a_bank_is_its_junctions_side_by_side() -> None:
     assert [fact["horizon_frames"] for fact in facts] == [max(horizons)] * 2
 
 
+def test_an_amplifier_spreads_the_answers_over_0_to_1() -> None:
+    x = 10 * torch.rand(40, 2, 3, 4, generator=torch.Generator().manual_seed(0))
+    plain, amplified = (MEMORIES.build("intrinsic", 3, bank=BANK, amplify=on)(x)[0] for on in (False, True))
+    for p, y in zip(plain.chunk(len(BANK), 2), amplified.chunk(len(BANK), 2), strict=True):
+        assert torch.corrcoef(torch.stack([p.flatten(), y.flatten()]))[0, 1] > 1 - 1e-6  # one straight line
+    cold, hot = torch.zeros(1, 1, 3, 4), torch.full((200, 1, 3, 4), 10.0)
+    assert MEMORIES.build("intrinsic", 3, amplify=True)(cold)[0].abs().max() < 1e-6
+    assert MEMORIES.build("intrinsic", 3, amplify=True)(hot)[0][-1].min().item() == pytest.approx(1, abs=1e-4)
+    with pytest.raises(IPNetError, match="spikes are 0 or 1: leave one"):
+        MEMORIES.build("intrinsic", 3, amplify=True, emission="sample")
+
+
 def test_a_trace_for_each_time_constant() -> None:
     x = torch.rand(6, 1, 2, generator=torch.Generator().manual_seed(0))
     together, _ = MEMORIES.build("leaky", 2, tau=[1.0, 8.0])(x)

@@ -1,15 +1,19 @@
 """Intrinsic plasticity: the memory is the physics of the neuron itself."""
 
+import math
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
-from ipnet.device import State, load_device
+from ipnet.device import Device, State, load_device
+from ipnet.device._variation import Varied
 from ipnet.errors import IPNetError
 from ipnet.memory import Memory
 from ipnet.neuron import Emission, Neuron
 from ipnet.units import format_si
+
+_SETTLED = 10.0  # memory horizons after which a junction is as hot as it gets
 
 
 class Intrinsic(Memory):
@@ -24,6 +28,10 @@ class Intrinsic(Memory):
         card: name of a shipped device card, or path of a TOML file.
         clock: operating values in SI that replace the card's, for example ``{"operation": "bias"}``.
         bank: values that replace those of `clock`, for each junction of a bank; None for one junction.
+        amplify: send y = (p - p_cold) / (p_hot - p_cold) instead of p, p_cold being the answer of a junction at
+            rest to no input and p_hot that of one held at V_max: a sense amplifier. The weights behind could learn
+            the same, but slowly, since p may vary by a few per cent; it matters where no norm follows, at the
+            last stage and the head.
         emission: ``"expectation"`` or ``"sample"``.
         devices: junctions in parallel per neuron, for ``"sample"``.
         seed: of the random draws.
@@ -31,7 +39,7 @@ class Intrinsic(Memory):
         variation_seed: which of them stands where.
 
     Raises:
-        IPNetError: an empty bank; see `ipnet.device.load_device` and `ipnet.neuron.Neuron`.
+        IPNetError: an empty bank, or nothing to amplify; see `ipnet.device.load_device` and `ipnet.neuron.Neuron`.
 
     References:
         arXiv:2512.15829 (the idea; every device value comes from the card).
@@ -48,6 +56,7 @@ class Intrinsic(Memory):
         card: str = "mtj-thermal",
         clock: dict[str, Any] | None = None,
         bank: list[dict[str, Any]] | None = None,
+        amplify: bool = False,
         emission: Emission = "expectation",
         devices: int = 1,
         seed: int = 0,
@@ -55,12 +64,18 @@ class Intrinsic(Memory):
         variation_seed: int = 0,
     ) -> None:
         super().__init__()
+        if amplify and emission != "expectation":
+            raise IPNetError(
+                f"amplify needs emission = 'expectation'; got '{emission}', whose spikes are 0 or 1: leave one "
+                "of them out."
+            )
         self.variation = {"variation": variation, "variation_seed": variation_seed} if variation else {}
         self.bank = nn.ModuleList()
         for i, own in enumerate(_bank(bank)):
             values = (clock or {}) | own
             device = load_device(card, variation=variation, variation_seed=variation_seed, **values)
             self.bank.append(Neuron(device, channels, emission=emission, devices=devices, seed=seed + i))
+        self.ranges = [_range(neuron.device) if amplify else (0.0, 1.0) for neuron in self.neurons]
 
     @property
     def neurons(self) -> list[Neuron]:
@@ -76,9 +91,9 @@ class Intrinsic(Memory):
         """Map x [T, B, C, ...] to y in [0, 1] [T, B, K C, ...]; the states of `Neuron`, one after the other."""
         parts = len(state or ()) // len(self.bank)
         emitted, after = [], list[Tensor]()
-        for i, neuron in enumerate(self.neurons):
+        for i, (neuron, (cold, hot)) in enumerate(zip(self.neurons, self.ranges, strict=True)):
             y, own = neuron(x, state[i * parts : (i + 1) * parts] if state else None)
-            emitted.append(y)
+            emitted.append(y if (cold, hot) == (0.0, 1.0) else (y - cold) / (hot - cold))
             after += own
         return torch.cat(emitted, 2) if len(emitted) > 1 else emitted[0], tuple(after)
 
@@ -99,6 +114,22 @@ class Intrinsic(Memory):
             "horizon_frames": max(horizons),
             **({"bank_horizons": horizons} if len(horizons) > 1 else {}),
         } | self.variation
+
+
+def _range(device: Device) -> tuple[float, float]:
+    """What a junction of the card answers at rest to no input, and when it has been held at V_max [1]."""
+    nominal = device.nominal if isinstance(device, Varied) else device
+    cold = state = nominal.rest(torch.zeros((), dtype=torch.float64))
+    lowest, _ = nominal.cycle(nominal.drive(torch.zeros((), dtype=torch.float64)), cold, lambda p: p)
+    highest, strongest = lowest, nominal.V_max.max()
+    for _ in range(1 + math.ceil(_SETTLED * nominal.memory_cycles())):
+        highest, state = nominal.cycle(strongest, state, lambda p: p)
+    if not highest > lowest:
+        raise IPNetError(
+            f"amplify needs a junction that answers more often when it is hot; card '{device.card.name}' has "
+            f"p = {lowest:.3g} cold and {highest:.3g} hot: leave amplify out, or change the clock."
+        )
+    return lowest.item(), highest.item()
 
 
 def _bank(bank: list[dict[str, Any]] | None) -> list[dict[str, Any]]:
