@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fabricated import fabricate, right_but
 from ipnet.claims import Row, Verdict, ledger, published_claims
-from ipnet.comparison import compare, comparisons, paired, paired_with_each
+from ipnet.comparison import comparisons, paired, paired_with_each
 from ipnet.device import load_device
 from ipnet.errors import IPNetError
 from ipnet.leak import leak_check
@@ -233,7 +233,7 @@ def test_holm_corrects_over_the_family() -> None:
     assert holm([]) == []
     assert holm([0.9, 0.8]) == [1.0, 1.0]
     # Six wins of six: p = 0.031 alone, and three of a kind are not significant.
-    standings = compare(backbones(right_but(N), right_but(N, *range(6))))
+    standings = comparisons(backbones(right_but(N), right_but(N, *range(6))))[0].ranking
     first = next(standing for standing in standings if standing.is_intrinsic)
     others = [standing for standing in standings if standing is not first]
     assert paired_with_each(first, others[:1])[0].relation == "better than"
@@ -242,12 +242,12 @@ def test_holm_corrects_over_the_family() -> None:
 
 def test_a_standing_sums_up_its_seeds() -> None:
     results = [fabricate("intrinsic", right_but(100, *range(errors)), seed=errors) for errors in (2, 4, 6)]
-    (standing,) = compare(results)
+    (standing,) = comparisons(results)[0].ranking
     assert standing.accuracy == pytest.approx(0.96)
     half = 4.302653 * 0.02 / math.sqrt(3)
     assert (standing.low, standing.high) == pytest.approx((0.96 - half, min(1.0, 0.96 + half)), abs=1e-6)
     assert (standing.pooled.successes, standing.pooled.n, standing.n, standing.seeds) == (288, 300, 100, 3)
-    (single,) = compare(results[:1])
+    (single,) = comparisons(results[:1])[0].ranking
     assert (single.low, single.high) == (results[0].metrics["accuracy"].low, results[0].metrics["accuracy"].high)
 
 

@@ -169,6 +169,19 @@ def test_contenders_are_compared_by_their_errors_on_the_same_items(tmp_path: Pat
     assert study[1].metric("rmse").unit == "deg"
 
 
+def test_who_errs_less_is_not_a_matter_of_the_number_of_groups() -> None:
+    like, rng = fabricate("lstm", [True] * 6), np.random.default_rng(2)
+    errors = rng.normal(size=60)
+    drives = np.repeat([0.99] * 11 + [2.0] * 9, 3)  # a little better on eleven drives, twice as bad on nine
+    found = compare_errors(
+        [_made_up("lstm", 0, (drives * errors).tolist(), like)],
+        [_made_up("intrinsic", 0, errors.tolist(), like)],
+    )
+    assert (found.better, found.worse) == (11, 9)
+    assert found.p < 0.01
+    assert found.relation == "worse than"
+
+
 def test_the_reference_remembers_and_p_is_that_of_the_t_test() -> None:
     like, rng = fabricate("lstm", [True] * 6), np.random.default_rng(1)
     runs = {

@@ -233,7 +233,7 @@ def test_every_perturbation_on_a_regression_with_a_bank(ipnet, tmp_path: Path) -
     assert found["none"]["chance"] == pytest.approx(0.0, abs=1e-6)
     (verdict,) = told["studies"]
     tests = {(match["perturbation"], match["other"]): match["test"] for match in verdict["matches"]}
-    assert tests["event_drop", "lstm"]["unit"] == "1"
+    assert tests["event_drop", "lstm"]["difference"]["unit"] == "1"
     assert {each["other"] for each in verdict["differences"]} == {"lstm"}
     code, out, err = ipnet("robustness", runs, "--config", study, "--split", "test")
     assert code == 0, err

@@ -9,7 +9,7 @@ from scipy import stats
 from fabricated import fabricate
 from ipnet.comparison import Paired
 from ipnet.errors import IPNetError
-from ipnet.results import Estimate, holm, mcnemar, wilson
+from ipnet.results import holm, mcnemar, wilson
 from ipnet.robustness_curve import Tested, curves, studies
 from ipnet.robustness_result import Answers, Robustness, Row
 from ipnet.robustness_verdict import CARRIED, judge, paired_at
@@ -118,8 +118,8 @@ def test_contenders_are_paired_by_seed_and_recording() -> None:
     assert _counts(paired_at(one, other, "event_drop", 0.0)) == ("none", 0, 0, 2, 1.0)
 
 
-def _counts(test: Paired | Estimate) -> tuple[str, int, int, int, float]:
-    assert isinstance(test, Paired)
+def _counts(test: Paired | None) -> tuple[str, int, int, int, float]:
+    assert test is not None
     return test.other, test.better, test.worse, test.n, test.p
 
 

@@ -216,8 +216,8 @@ def _curve_row(curve: "Curve") -> tuple[str, ...]:
 def _match_table(verdict: "Verdict") -> "Table":
     table = _new_table(
         f"{verdict.reference} against each other contender, at the largest level",
-        "better, worse: recordings on which it is right more, less often; exact sign test, Holm over contenders\n"
-        "RMSE: how much larger its error is, with the 95 % bootstrap interval",
+        "better, worse: recordings on which it is right more, less often, by the exact sign test; of a\n"
+        "regression drives or blocks where its error is smaller, larger, by Student's paired t; p after Holm",
         ("perturbation", "level", "other"),
         ("better", "worse", "p", f"{verdict.reference} is"),
     )
@@ -227,15 +227,10 @@ def _match_table(verdict: "Verdict") -> "Table":
 
 
 def _test(match: "Match") -> tuple[str, str, str]:
-    """The figures of a match: recordings and p, or the relative difference of the RMSE."""
-    from ipnet.comparison import Paired
-
-    if isinstance(match.test, Paired):
-        return f"{match.test.better}", f"{match.test.worse}", f"{match.test.p:.2g}"
+    """The figures of a match: on how many recordings or groups it is better and worse, and p."""
     if match.test is None:
         return NONE, NONE, NONE
-    value, low, high = (100 * share for share in (match.test.value, match.test.low, match.test.high))
-    return "RMSE", f"{value:+.1f} %", f"{low:.1f} to {high:.1f}"
+    return f"{match.test.better}", f"{match.test.worse}", f"{match.test.p:.2g}"
 
 
 def _difference_table(verdict: "Verdict") -> "Table":

@@ -11,7 +11,7 @@ interval over seeds speaks about new networks.
 """
 
 from collections import ChainMap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import median
@@ -28,7 +28,7 @@ from ipnet.results import Estimate, Proportion, Result, holm, mcnemar, mean_inte
 from ipnet.settings import lay_over
 
 SIGNIFICANCE = 0.05
-_REVERSED = "/reversed"  # what the name of a time-reversed copy ends with
+REVERSED = "/reversed"  # what the name of a time-reversed copy ends with
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,12 @@ class Paired:
         """In words: ``"better than"``, ``"worse than"`` or ``"not separated from"``."""
         if self.p >= SIGNIFICANCE:
             return "not separated from"
-        return "better than" if self.better > self.worse else "worse than"
+        return "better than" if self.leads else "worse than"
+
+    @property
+    def leads(self) -> bool:
+        """Whether the first did better, by what the test is about: here, on more recordings."""
+        return self.better > self.worse
 
 
 @dataclass(frozen=True)
@@ -138,6 +143,7 @@ class Seeds:
         return sum(v["score"] for v in seen) / self.seeds, -sum(v["loss"] for v in seen) / self.seeds
 
 
+P = TypeVar("P", bound=Paired)
 S = TypeVar("S", bound=Seeds)
 
 
@@ -176,8 +182,8 @@ class Standing(Seeds):
         counted = {True: [0, 0], False: [0, 0]}  # right, all
         for result in self.results:
             for (_, item), right in answers_of(result).items():
-                counted[item.endswith(_REVERSED)][0] += right
-                counted[item.endswith(_REVERSED)][1] += 1
+                counted[item.endswith(REVERSED)][0] += right
+                counted[item.endswith(REVERSED)][1] += 1
         if not all(n for _, n in counted.values()):
             return None
         return wilson(*counted[False]), wilson(*counted[True])
@@ -189,47 +195,27 @@ def chosen(standings: Sequence[S]) -> S | None:
     return max(able, key=lambda standing: standing.validation) if able else None
 
 
-Right = Mapping[tuple[int, str], bool]  # whether each (seed, item) was predicted right: what paired tests compare
-
-
-def right_answers(
-    seed: int, items: Sequence[str], truth: Sequence[Any], predicted: Sequence[Any]
-) -> dict[tuple[int, str], bool]:
-    """Which items of one run were predicted right."""
-    return {(seed, item): y == guess for item, y, guess in zip(items, truth, predicted, strict=True)}
-
-
 def answers_of(result: Result) -> dict[tuple[int, str], bool]:
-    """`right_answers` of a run on its test split."""
-    return right_answers(result.seed, *(result.predictions[key] for key in ("item", "truth", "predicted")))
+    """Whether each (seed, item) of a run was predicted right."""
+    items, truth, predicted = (result.predictions[key] for key in ("item", "truth", "predicted"))
+    return {(result.seed, item): y == guess for item, y, guess in zip(items, truth, predicted, strict=True)}
 
 
-def sign_test(one: Right, other: Right, name: str) -> Paired:
-    """The exact sign test over recordings (see the module) on the seeds and clips that both sides have.
-
-    Args:
-        one: answers of the first.
-        other: answers of the other.
-        name: of the other.
-    """
+def paired(first: Sequence[Result], second: Sequence[Result]) -> Paired:
+    """The exact sign test over recordings (see the module) on the seeds and clips that both sides have."""
+    one, other = (ChainMap(*map(answers_of, results)) for results in (first, second))
     leads: dict[str, list[int]] = {}
     for key in one.keys() & other.keys():
-        leads.setdefault(key[1].removesuffix(_REVERSED), []).append(one[key] - other[key])
+        leads.setdefault(key[1].removesuffix(REVERSED), []).append(one[key] - other[key])
     lead = [sum(of) / len(of) for of in leads.values()]
     better, worse = sum(v > 0 for v in lead), sum(v < 0 for v in lead)
     value, low, high = mean_interval(lead) if lead else (0.0, -1.0, 1.0)
     items = sum(map(len, leads.values()))
     difference = Estimate(value=value, low=low, high=high, n=items, unit="1", groups=len(lead))
-    return Paired(name, better, worse, len(lead), mcnemar(better, worse), difference)
+    return Paired(second[0].contender, better, worse, len(lead), mcnemar(better, worse), difference)
 
 
-def paired(first: Sequence[Result], second: Sequence[Result]) -> Paired:
-    """`sign_test` on the test splits of several runs of either side."""
-    one, other = (ChainMap(*map(answers_of, results)) for results in (first, second))
-    return sign_test(one, other, second[0].contender)
-
-
-def corrected(tests: Sequence[Paired]) -> list[Paired]:
+def corrected(tests: Sequence[P]) -> list[P]:
     """The same tests with their p-values Holm-corrected over all of them."""
     return [replace(test, p=p) for test, p in zip(tests, holm([test.p for test in tests]), strict=True)]
 
@@ -361,15 +347,6 @@ def same_setting(results: Sequence[Result]) -> list[list[Result]]:
 def comparisons(results: Sequence[Result]) -> list[Comparison]:
     """The studies of classes among `results`; those of a measured quantity are `ipnet.prediction_error`'s."""
     return [Comparison(study) for study in same_setting([r for r in results if not r.is_regression])]
-
-
-def compare(results: Sequence[Result]) -> list[Standing]:
-    """One line per contender of every study, the most accurate first.
-
-    Raises:
-        IPNetError: two results of one study with the same contender and seed.
-    """
-    return [standing for comparison in comparisons(results) for standing in comparison.ranking]
 
 
 def card_of(result: Result) -> Card[Any, Any] | None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict
 
-from ipnet.comparison import percent
+from ipnet.comparison import REVERSED, percent
 from ipnet.results import Proportion, Result
 
 _TIES = 0.005  # of the clips, so one recording in a hundred
@@ -14,7 +14,7 @@ def _told_apart(result: Result) -> int:
     """Recordings that were answered differently when played backwards; without memory only rounding does that."""
     answers: dict[str, set[int]] = {}
     for item, predicted in zip(result.predictions["item"], result.predictions["predicted"], strict=True):
-        answers.setdefault(item.removesuffix("/reversed"), set()).add(predicted)
+        answers.setdefault(item.removesuffix(REVERSED), set()).add(predicted)
     return sum(len(seen) > 1 for seen in answers.values())
 
 

@@ -56,7 +56,7 @@ def sweeps(comparison: Comparison) -> list[Sweep]:
     memories: dict[str, list[Standing]] = {}
     for standing in comparison.standings.values():
         if standing.positions:
-            memories.setdefault(str(standing.results[0].model["memory"]), []).append(standing)
+            memories.setdefault(standing.memory, []).append(standing)
     return [_sweep(memory, of) for memory, of in sorted(memories.items()) if len(of) > 1]
 
 

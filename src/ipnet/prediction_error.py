@@ -12,6 +12,15 @@ from ipnet.intervals import log_ratios, paired_ratio
 from ipnet.results import Estimate, Result, mean_interval
 
 
+class PairedErrors(Paired):
+    """A paired comparison of errors: its test is about how large they are, not in how many groups."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether the errors of the first are smaller, by their geometric mean over groups."""
+        return self.difference.value < 0
+
+
 @dataclass(frozen=True)
 class ErrorStanding(Seeds):
     """What a regression study found for one contender, over its seeds.
@@ -22,7 +31,7 @@ class ErrorStanding(Seeds):
             validation score; None for the reference itself, without one, or if the test split is one group.
     """
 
-    against: Paired | None = None
+    against: PairedErrors | None = None
 
     @property
     def command(self) -> str:
@@ -54,7 +63,7 @@ def _errors(results: Sequence[Result]) -> dict[tuple[int, str], float]:
     }
 
 
-def compare_errors(first: Sequence[Result], second: Sequence[Result]) -> Paired:
+def compare_errors(first: Sequence[Result], second: Sequence[Result]) -> PairedErrors:
     """Student's paired t test of ``ln(rmse_first / rmse_second)`` over groups, on seeds and items of both.
 
     Groups are those of the item names, ``split/group/number``: drives, or blocks of a drive, whatever the seed.
@@ -71,7 +80,7 @@ def compare_errors(first: Sequence[Result], second: Sequence[Result]) -> Paired:
     mean, error = float(ratios.mean()), float(stats.sem(ratios))
     p = 2 * float(stats.t.sf(abs(mean) / error, len(ratios) - 1)) if error else float(mean == 0)
     better, worse = int((ratios < 0).sum()), int((ratios > 0).sum())
-    return Paired(second[0].contender, better, worse, len(ratios), p, paired_ratio(*errors, groups))
+    return PairedErrors(second[0].contender, better, worse, len(ratios), p, paired_ratio(*errors, groups))
 
 
 def error_studies(results: Sequence[Result]) -> list[list[ErrorStanding]]:

@@ -1,10 +1,10 @@
 """What robustness says: the intrinsic contender against each other; does recurrent memory accumulate noise?
 
-Two questions with one answer each, both paired by seed. Who is right more often at the largest level: the exact
-sign test over recordings of `ipnet.comparison`. Who loses more per level: the difference of the relative slopes,
-Student's t over seeds (each seed gives one difference; a normal distribution of them is assumed, because no exact
-test of five seeds can reach p < 0.05). Both are Holm-corrected over the contenders within a perturbation, not over
-perturbations.
+Two questions with one answer each, both paired by seed. Who does better at the largest level: the exact sign test
+over recordings of `ipnet.comparison`, for a regression the t test over groups of `ipnet.prediction_error`. Who
+loses more per level: the difference of the relative slopes, Student's t over seeds (each seed gives one
+difference; a normal distribution of them is assumed, because no exact test of five seeds can reach p < 0.05). Both
+are Holm-corrected over the contenders within a perturbation, not over perturbations.
 """
 
 import math
@@ -15,11 +15,11 @@ from typing import Any
 from pydantic import BaseModel
 from scipy import stats
 
-from ipnet.comparison import SIGNIFICANCE, Paired, paired
+from ipnet.comparison import SIGNIFICANCE, Paired, Seeds, chosen, corrected, paired
 from ipnet.errors import IPNetError
 from ipnet.perturbation import PERTURBATIONS
 from ipnet.prediction_error import compare_errors
-from ipnet.results import Estimate, Result, holm, mean_interval
+from ipnet.results import Result, holm, mean_interval
 from ipnet.robustness_curve import Curve, Tested, curves, perturbations, shared_levels
 
 RECURRENT = ("rnn", "gru", "lstm", "convlstm")
@@ -67,23 +67,19 @@ class Match:
         perturbation: its name.
         level: the largest that all runs share.
         other: the other contender.
-        test: the sign test of a task of classes, its p Holm-corrected over the others; of a regression the
-            relative difference of the RMSE (see `ipnet.prediction_error`), or None where it has no interval.
+        test: of the answers or of the errors, Holm-corrected over the others; None if a regression has one group
+            of clips, or one without any error.
     """
 
     perturbation: str
     level: float
     other: str
-    test: Paired | Estimate | None
+    test: Paired | None
 
     @property
     def relation(self) -> str:
         """In words: ``"better than"``, ``"worse than"`` or ``"not separated from"``."""
-        if isinstance(self.test, Paired):
-            return self.test.relation
-        if self.test is None or self.test.low <= 0 <= self.test.high:
-            return "not separated from"
-        return "better than" if self.test.high < 0 else "worse than"
+        return self.test.relation if self.test else "not separated from"
 
 
 @dataclass(frozen=True)
@@ -92,7 +88,7 @@ class Verdict:
 
     Args:
         curves: of `ipnet.robustness_curve.curves`.
-        reference: the intrinsic contender with the best validation score; None without one.
+        reference: the intrinsic contender with the best validation score, as in the report; None without one.
         matches: of it against each other contender.
         differences: of its slopes from those of each recurrent contender.
         carried: relative slope under early noise minus that under late noise, by contender: mean and 95 % interval
@@ -131,7 +127,7 @@ def judge(study: Sequence[Tested]) -> Verdict:
     Raises:
         IPNetError: runs that share no level.
     """
-    drawn, first = curves(study), reference(study)
+    drawn, first = curves(study), _reference(study)
     slopes = _slopes(drawn)
     carried = {name: mean_interval(list(of.values())) for name, of in slopes.get(CARRIED, {}).items()}
     if first is None:
@@ -141,18 +137,13 @@ def judge(study: Sequence[Tested]) -> Verdict:
     return Verdict(drawn, first, matches, _differences(slopes, first, recurrent), carried)
 
 
-def reference(study: Sequence[Tested]) -> str | None:
-    """The intrinsic contender, with a memory horizon, of the best mean validation score, as in the report."""
-    scores: dict[str, list[float]] = {}
-    for run in study:
-        if run.result.model["memory"] == "intrinsic" and run.result.physics.get("horizon_frames", 0) > 0:
-            scores.setdefault(run.found.contender, []).append(run.result.validation["score"])
-    return max(scores, key=lambda name: sum(scores[name]) / len(scores[name]), default=None)
+def _reference(study: Sequence[Tested]) -> str | None:
+    names = dict.fromkeys(run.found.contender for run in study)
+    best = chosen([Seeds(tuple(run.result for run in study if run.found.contender == name)) for name in names])
+    return best.contender if best else None
 
 
-def paired_at(
-    first: Sequence[Tested], second: Sequence[Tested], name: str, level: float
-) -> Paired | Estimate | None:
+def paired_at(first: Sequence[Tested], second: Sequence[Tested], name: str, level: float) -> Paired | None:
     """One contender against another under one perturbation, paired by seed and recording; uncorrected.
 
     Args:
@@ -163,8 +154,8 @@ def paired_at(
             counts.
 
     Returns:
-        The exact sign test for classes; for a regression the relative difference of the RMSE, or None where that
-        has no interval: one group of clips, or one without any error.
+        The exact sign test for classes; for a regression the t test of the errors, or None where that cannot be:
+        one group of clips, or one without any error.
     """
     one, other = ([_as_result(run, name, level) for run in runs] for runs in (first, second))
     if not one[0].is_regression:
@@ -192,11 +183,8 @@ def _matches(study: Sequence[Tested], first: str, name: str) -> list[Match]:
     level = max(shared_levels(study, name), key=lambda level: (PERTURBATIONS[name].distance(level), level))
     others = sorted(runs.keys() - {first})
     tests = [paired_at(runs[first], runs[other], name, level) for other in others]
-    corrected = iter(holm([test.p for test in tests if isinstance(test, Paired)]))
-    return [
-        Match(name, level, other, replace(test, p=next(corrected)) if isinstance(test, Paired) else test)
-        for other, test in zip(others, tests, strict=True)
-    ]
+    known = {test.other: test for test in corrected([test for test in tests if test])}
+    return [Match(name, level, other, known.get(other)) for other in others]
 
 
 def _slopes(drawn: Sequence[Curve]) -> Slopes:
@@ -216,7 +204,7 @@ def _differences(slopes: Slopes, first: str, recurrent: set[str]) -> list[Differ
         difference
         for name, of in slopes.items()
         if first in of
-        for difference in _corrected(
+        for difference in _holm(
             [_difference(name, other, _minus(of[first], of[other])) for other in sorted(recurrent & of.keys())]
         )
     ]
@@ -235,6 +223,6 @@ def _difference(perturbation: str, other: str, by_seed: Mapping[int, float]) -> 
     return Difference(perturbation, other, mean, low, high, len(values), p)
 
 
-def _corrected(found: Sequence[Difference]) -> list[Difference]:
-    corrected = iter(holm([each.p for each in found if not math.isnan(each.p)]))
-    return [each if math.isnan(each.p) else replace(each, p=next(corrected)) for each in found]
+def _holm(found: Sequence[Difference]) -> list[Difference]:
+    known = iter(holm([each.p for each in found if not math.isnan(each.p)]))
+    return [each if math.isnan(each.p) else replace(each, p=next(known)) for each in found]
