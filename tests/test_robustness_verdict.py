@@ -10,7 +10,8 @@ from fabricated import fabricate
 from ipnet.comparison import Paired
 from ipnet.errors import IPNetError
 from ipnet.results import holm, mcnemar, wilson
-from ipnet.robustness_curve import Tested, curves, studies
+from ipnet.robustness_curve import Tested as Disturbed  # not one of pytest's tests
+from ipnet.robustness_curve import curves, studies
 from ipnet.robustness_result import Answers, Robustness, Row
 from ipnet.robustness_verdict import CARRIED, judge, paired_at
 
@@ -26,7 +27,7 @@ def _answers(right: int) -> Answers:
 
 def _tested(
     contender: str, seed: int, clean: int, *, study: str = "made-up", data: str = "nmnist", **rows: Rows
-) -> Tested:
+) -> Disturbed:
     result = fabricate(contender, [True] * N, seed=seed, study=study, data=data)
     found = Robustness(
         source="s",
@@ -51,7 +52,7 @@ def _tested(
             for level, right in levels.items()
         ],
     )
-    return Tested(result, found)
+    return Disturbed(result, found)
 
 
 def test_slopes_are_least_squares_through_the_undisturbed_score() -> None:
@@ -102,12 +103,12 @@ def test_runs_of_a_study_are_those_of_one_setting() -> None:
 
 
 def test_contenders_are_paired_by_seed_and_recording() -> None:
-    def run(contender: str, seed: int, clean: list[int], disturbed: list[int]) -> Tested:
+    def run(contender: str, seed: int, clean: list[int], disturbed: list[int]) -> Disturbed:
         made = _tested(contender, seed, 50, event_drop={0.5: 50})
         row = made.found.rows[0].model_copy(update={"predicted": disturbed})
         undisturbed = made.found.undisturbed.model_copy(update={"predicted": clean})
         facts = {"items": ["a/1/0", "a/1/0/reversed", "a/2/0"], "truth": [0, 1, 0]}
-        return Tested(
+        return Disturbed(
             made.result, made.found.model_copy(update={**facts, "undisturbed": undisturbed, "rows": [row]})
         )
 
@@ -123,7 +124,7 @@ def _counts(test: Paired | None) -> tuple[str, int, int, int, float]:
     return test.other, test.better, test.worse, test.n, test.p
 
 
-def _study(**levels: Mapping[str, tuple[int, int, int]]) -> list[Tested]:
+def _study(**levels: Mapping[str, tuple[int, int, int]]) -> list[Disturbed]:
     """Right answers of 90 undisturbed ones, by perturbation, contender and seed."""
     names = {contender for of in levels.values() for contender in of}
     return [
