@@ -7,7 +7,7 @@ from ipnet.config import Backbone, Run
 from ipnet.errors import IPNetError
 from ipnet.memory import MEMORIES
 from ipnet.network import Network, build_network, count_parameters, positions
-from ipnet.ops import count_macs
+from ipnet.ops import count_macs, count_state_bytes, frame_latency
 
 TINY = Backbone(width=4, blocks=(1, 1))
 SHAPE = (2, 8, 10)  # C, H, W
@@ -279,3 +279,35 @@ def test_options_of_a_memory_that_does_not_exist() -> None:
     run = {"study": "s", "contender": "none", "data": {"name": "nmnist"}, "memory": {"intrinsik": {}}}
     with pytest.raises(IPNetError, match=r"unknown memory 'intrinsik'; did you mean 'intrinsic'\?"):
         build_network(Run.model_validate(run), SHAPE, 3)
+
+
+@pytest.mark.parametrize("contender", ["none", "rnn", "conv2plus1d", "intrinsic@stem"])
+def test_a_stride_in_time_sums_the_frames(contender: str) -> None:
+    x = frames(6, 2)
+    strided, plain = build(contender, temporal_stride=3), build(contender)
+    y, _ = strided(x)
+    assert torch.equal(y, plain(torch.stack([x[:3].sum(0), x[3:].sum(0)]))[0])
+    with pytest.raises(IPNetError, match="temporal_stride = 3; got 5"):
+        strided(x[:5])
+
+
+@pytest.mark.parametrize("contender", ["intrinsic@frontier", "leaky@frontier"])
+def test_a_memory_at_the_frontier_sees_every_frame_of_a_stride(contender: str) -> None:
+    x = 5 * frames(6, 2)
+    strided, plain = build(contender, temporal_stride=3), build(contender)
+    y, state = strided(x)
+    whole, end = plain(x)
+    torch.testing.assert_close(y, whole[2::3])
+    torch.testing.assert_close(state, end)
+    assert strided.temporal_stride * len(strided.trace(x, "frontier")) == 3 * len(plain.trace(x, "frontier"))
+    streamed = torch.cat([result.output for result in strided.stream(x.split(3))])
+    torch.testing.assert_close(streamed, y)
+    with pytest.raises(IPNetError, match="chunk 0: frames must come in multiples"):
+        next(strided.stream(x.split(2)))
+
+
+def test_a_stride_costs_the_backbone_less() -> None:
+    shape = (6, *SHAPE)
+    assert 3 * count_macs(build("none", temporal_stride=3), shape) == count_macs(build("none"), shape)
+    assert count_state_bytes(build("lstm", temporal_stride=3), shape) == count_state_bytes(build("lstm"), shape)
+    assert frame_latency(build("lstm", temporal_stride=3), frames(6, 1)) is not None

@@ -37,8 +37,11 @@ class Backbone(_Table):
 
     `width` channels after the stem, doubled at each further stage; ``blocks=(2, 2, 2, 2), width=64,
     stem_kernel=7, stem_stride=2, stem_pool=True`` is ResNet-18. Activation ``"mtj"`` puts a memoryless MTJ
-    neuron wherever ``"relu"`` would stand. With `parameters` in the place of `width`, each contender takes the
-    largest width at which its whole network has no more trained values.
+    neuron wherever ``"relu"`` would stand. The backbone looks once per `temporal_stride` frames: at their sum, or,
+    behind a memory at the frontier, at what this says after the last of them.
+
+    With `parameters` in the place of `width`, each contender takes the largest width at which its whole network has
+    no more trained values.
     """
 
     width: int = Field(16, ge=1)
@@ -47,6 +50,7 @@ class Backbone(_Table):
     stem_kernel: int = Field(3, ge=1)
     stem_stride: int = Field(1, ge=1)
     stem_pool: bool = False
+    temporal_stride: int = Field(1, ge=1)
     activation: Literal["relu", "mtj"] = "relu"
 
     @model_validator(mode="after")
@@ -66,8 +70,9 @@ class Backbone(_Table):
 
     @model_serializer(mode="wrap")
     def _with_one_size(self, write: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """Only what was given of width and parameters; without the latter as before there were any."""
-        return _without(write(self), "parameters" if self.parameters is None else "width")
+        """Only what was given of width and parameters; without what came later as before there was any."""
+        later = ("temporal_stride",) if self.temporal_stride == 1 else ()
+        return _without(write(self), "parameters" if self.parameters is None else "width", *later)
 
 
 class Training(_Table):

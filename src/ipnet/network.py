@@ -119,7 +119,7 @@ class Network(nn.Module):
         super().__init__()
         if backbone.parameters is not None:
             raise IPNetError("a network must be given its width, not parameters: build it with build_network.")
-        self.width = backbone.width
+        self.width, self.temporal_stride = backbone.width, backbone.temporal_stride
         widths = [backbone.width * 2**i for i in range(len(backbone.blocks))]
         channels = dict(zip(positions(backbone), [shape[0], widths[0], *widths, widths[-1]], strict=True))
         chosen = self._choose(memory, at, backbone)
@@ -163,28 +163,42 @@ class Network(nn.Module):
         return at
 
     def forward(self, x: Tensor, state: dict[str, Any] | None = None) -> tuple[Tensor, dict[str, Any]]:
-        """Run over frames x [T, B, C, H, W]: outputs [T, B, O], and the state by position.
+        """Run over frames x [T, B, C, H, W]: outputs [T / stride, B, O], and the state by position.
 
         `state` is where an earlier run ended; None starts from nothing.
-        """
-        before, after = state or {}, {}
 
-        def remember(place: str, flat: Tensor) -> Tensor:
-            """Unfold time, run the memory of a position if there is one, fold time again."""
+        Raises:
+            IPNetError: T is no multiple of the backbone's temporal stride.
+        """
+        before, after, stride = state or {}, {}, self.temporal_stride
+        if len(x) % stride:
+            raise IPNetError(
+                f"frames must come in multiples of backbone.temporal_stride = {stride}; got {len(x)}: cut clips "
+                "and chunks so."
+            )
+
+        def remember(place: str, clips: Tensor) -> Tensor:
+            """Run the memory of a position over time, if there is one."""
             if place in self.memories:
-                clips = flat.view(*x.shape[:2], *flat.shape[1:])
                 # Half precision would round away what a state collects over many frames.
                 with torch.autocast(x.device.type, enabled=False):
                     single = clips.to(torch.promote_types(clips.dtype, torch.float32))
-                    y, after[place] = self.memories[place](single, before.get(place))
-                flat = y.flatten(0, 1)
-            return flat
+                    clips, after[place] = self.memories[place](single, before.get(place))
+            return clips
 
-        flat = remember("frontier", x.flatten(0, 1))
+        if "frontier" in self.memories:
+            seen = remember("frontier", x)[stride - 1 :: stride]
+        else:
+            seen = x.view(-1, stride, *x.shape[1:]).sum(1) if stride > 1 else x
+        flat = seen.flatten(0, 1)
+
+        def unfolded(flat: Tensor) -> Tensor:
+            return flat.view(*seen.shape[:2], *flat.shape[1:])
+
         for place, part in self.parts.items():
-            flat = self.activations[place](remember(place, part(flat)))
-        vector = remember("head", flat.mean((2, 3)))
-        return self.readout(vector).view(*x.shape[:2], -1), after
+            flat = self.activations[place](remember(place, unfolded(part(flat))).flatten(0, 1))
+        vector = remember("head", unfolded(flat.mean((2, 3))))
+        return self.readout(vector), after
 
     def stream(self, chunks: Iterable[Tensor], state: dict[str, Any] | None = None) -> Iterator[Streamed]:
         """Run over frames as they arrive, one chunk at a time: the outputs of one whole clip, in constant memory.
@@ -231,12 +245,19 @@ class Network(nn.Module):
         return stream(self, chunks, state or None)
 
     def trace(self, x: Tensor, place: str) -> list[tuple[Tensor, ...]]:
-        """What the memory at a position carries on after each frame of x [T, B, C, H, W], without gradient."""
+        """What the memory at a position carries on after each frame of x [T, B, C, H, W], without gradient.
+
+        Behind the frontier it is after each look of the backbone.
+        """
         states, state = [], None
         with torch.no_grad():
-            for frame in torch.split(x, 1):
-                _, state = self(frame, state)
-                carried = state[place]
+            for frames in torch.split(x, 1 if place == "frontier" else self.temporal_stride):
+                if place == "frontier":
+                    _, carried = self.memories[place](frames, state)
+                    state = carried
+                else:
+                    _, state = self(frames, state)
+                    carried = state[place]
                 states.append((carried,) if isinstance(carried, Tensor) else tuple(carried or ()))
         return states
 

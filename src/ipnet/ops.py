@@ -50,7 +50,7 @@ def count_state_bytes(network: Network, shape: tuple[int, ...]) -> int:
         64
     """
     with evaluating(network), torch.no_grad():
-        _, state = network(torch.zeros(1, 1, *shape[1:]))
+        _, state = network(torch.zeros(network.temporal_stride, 1, *shape[1:]))
     return state_bytes(state)
 
 
@@ -63,4 +63,5 @@ def frame_latency(network: Network, clip: Tensor) -> float | None:
     """
     if not network.causal:
         return None
-    return statistics.median(result.seconds_per_frame for result in network.stream(torch.split(clip, 1)))
+    chunks = torch.split(clip, network.temporal_stride)
+    return statistics.median(result.seconds_per_frame for result in network.stream(chunks))

@@ -60,7 +60,7 @@ def stream(network: Any, chunks: Iterable[Tensor], state: dict[str, Any] | None)
         _check_chunk(network, chunk, shape, f"chunk {number}")
         try:
             if shape is None and state is not None:
-                _check_state(network, state, chunk[:1])
+                _check_state(network, state, chunk[: network.temporal_stride])
             with evaluating(network), torch.inference_mode():
                 output, after = network(chunk, state)
         except IPNetError as error:
@@ -102,11 +102,11 @@ def _check_chunk(network: Any, chunk: Tensor, shape: torch.Size | None, where: s
         )
 
 
-def _check_state(network: Any, state: dict[str, Any], frame: Tensor) -> None:
-    """Raise unless `state` has the sizes of the one that `frame` [1, B, C, H, W] leaves; nothing is drawn."""
+def _check_state(network: Any, state: dict[str, Any], frames: Tensor) -> None:
+    """Raise unless `state` has the sizes of the one that `frames` [t, B, C, H, W] leave; nothing is drawn."""
     drawn = [(n.generator, n.generator.get_state()) for n in network.modules() if isinstance(n, Neuron)]
     with evaluating(network), torch.inference_mode():
-        left = network(frame)[1]
+        left = network(frames)[1]
     for generator, before in drawn:
         generator.set_state(before)
     for place, given in state.items():
