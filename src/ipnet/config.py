@@ -40,8 +40,8 @@ class Backbone(_Table):
     neuron wherever ``"relu"`` would stand. The backbone looks once per `temporal_stride` frames: at their sum, or,
     behind a memory at the frontier, at what this says after the last of them.
 
-    With `parameters` in the place of `width`, each contender takes the largest width at which its whole network has
-    no more trained values.
+    With `parameters` in the place of `width`, each contender takes the largest width at which its whole network
+    has no more trained values.
     """
 
     width: int = Field(16, ge=1)
