@@ -1,6 +1,7 @@
 """Results that nobody trained: made up clip by clip, so that a test knows what must come out."""
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,13 @@ import numpy as np
 
 from ipnet.config import Run
 from ipnet.device import load_device
-from ipnet.results import Result, wilson, write_result
+from ipnet.results import Estimate, Result, wilson, write_result
+from ipnet.robustness_curve import Tested
+from ipnet.robustness_result import Answers, Robustness, Row
 from ipnet.train import TRACE_FILE
 
 HORIZON = 4.5
+_N, _CHANCE = 100, 0.25  # of runs under perturbations
 
 
 def fabricate(
@@ -108,6 +112,75 @@ def fabricate(
             "machine": "abacus",
         },
     )
+
+
+def fabricate_errors(
+    contender: str, seed: int, errors: list[float], like: Result, horizon: float = 4.0, score: float = 0.5
+) -> Result:
+    """A result of a regression with these errors, three clips to a drive; everything else is that of `like`."""
+    names = [f"test/drive{i // 3}/{i}" for i in range(len(errors))]
+    truth = [float(i) for i in range(len(errors))]
+    predicted = [t + e for t, e in zip(truth, errors, strict=True)]
+    rmse = math.sqrt(np.mean(np.square(errors)))
+    metrics = {
+        name: Estimate(value=rmse, low=0.9 * rmse, high=1.1 * rmse, n=len(errors), unit="deg")
+        for name in ("rmse", "mae", "r2", "explained_variance")
+    }
+    return like.model_copy(
+        update={
+            "run": f"{contender}-seed{seed}",
+            "config": like.config | {"contender": contender, "seed": seed, "study": "made-up"},
+            "model": like.model | {"memory": contender.partition("@")[0]},
+            "physics": {"horizon_frames": horizon},
+            "validation": {"score_name": "explained_variance", "score": score, "epoch": 0, "loss": 1.0},
+            "metrics": metrics,
+            "predictions": {"item": names, "truth": truth, "predicted": predicted},
+        }
+    )
+
+
+def _first_right(right: int) -> Answers:
+    """Of _N clips of class 0 the first `right` are recognised."""
+    predicted = [0] * right + [1] * (_N - right)
+    return Answers(metrics={"accuracy": wilson(right, _N)}, predicted=predicted)
+
+
+def fabricate_tested(
+    contender: str,
+    seed: int,
+    clean: int,
+    *,
+    study: str = "made-up",
+    data: str = "nmnist",
+    real: bool = True,
+    **rows: Mapping[float, int],
+) -> Tested:
+    """A run that undisturbed recognised the first `clean` of 100 clips; `rows`: how many at each level."""
+    result = fabricate(contender, [True] * _N, seed=seed, study=study, data=data, real=real)
+    found = Robustness(
+        source="s",
+        run=result.run,
+        study=study,
+        contender=contender,
+        seed=seed,
+        data=result.data,
+        versions={},
+        split="test",
+        declared={},
+        draws=[seed],
+        score_name="accuracy",
+        chance=_CHANCE,
+        items=result.predictions["item"],
+        truth=[0] * _N,
+        undisturbed=_first_right(clean),
+        untested={},
+        rows=[
+            Row(perturbation=name, level=level, seed=seed, **_first_right(right).model_dump())
+            for name, levels in rows.items()
+            for level, right in levels.items()
+        ],
+    )
+    return Tested(result, found)
 
 
 def right_but(n: int, *wrong: int) -> list[bool]:

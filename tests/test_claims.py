@@ -1,20 +1,26 @@
 """The ledger's rules, each in both directions, on made-up results."""
 
+import json
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import get_args
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fabricated import fabricate, right_but
+from conftest import Command
+from fabricated import fabricate, fabricate_errors, fabricate_tested, right_but, write_runs
 from ipnet.claims import Row, Verdict, ledger, published_claims
 from ipnet.comparison import comparisons, paired, paired_with_each
 from ipnet.device import load_device
 from ipnet.errors import IPNetError
 from ipnet.leak import leak_check
 from ipnet.results import Result, holm
+from ipnet.robustness_curve import Tested as Disturbed  # not one of pytest's tests
+from ipnet.robustness_result import robustness_file, write_robustness
 
 IDS = """
 nback recall interference gesture11 gesture22 same_backbone driving frontier all_mtj raw_device hil noise
@@ -207,6 +213,162 @@ def test_raw_device_counts_assumed_parameters(tmp_path, write_card) -> None:  # 
     assert row([fabricate("intrinsic", right_but(N), card=str(measured))], "raw_device").verdict == "reproduced"
     gone = fabricate("intrinsic", right_but(N), card=str(tmp_path / "gone.toml"))
     assert row([gone], "raw_device").verdict == "not attempted"
+
+
+# driving
+
+
+def steering(data: str, factor: float, spread: float = 0.02, *, real: bool = True) -> list[Result]:
+    """An intrinsic memory with `factor` times the errors of lstm on six drives, times e^-spread or e^+spread."""
+    like = fabricate("lstm", right_but(18), data=data, real=real)
+    like = like.model_copy(update={"outputs": ["steering angle [deg]"]})
+    errors = np.random.default_rng(0).normal(size=18)
+    less = errors * factor * np.exp(np.repeat([-spread, spread] * 3, 3))
+    return [
+        fabricate_errors(name, seed, of.tolist(), like)
+        for name, of in (("lstm", errors), ("intrinsic@frontier", less))
+        for seed in (0, 1)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "real", "factor", "spread", "verdict"),
+    [
+        ("ddd20", True, 0.85, 0.02, "reproduced"),
+        ("ddd20", True, 0.9, 0.02, "differs"),  # not by enough
+        ("ddd20", True, 0.85, 0.5, "differs"),  # not surely
+        ("ddd20", True, 1.2, 0.02, "differs"),
+        ("rc_car", False, 0.85, 0.02, "supported on simulated data"),
+        ("simulated_driving", False, 0.85, 0.02, "supported on simulated data"),
+        ("simulated_driving", False, 0.9, 0.02, "differs"),
+        ("nmnist", True, 0.85, 0.02, "not attempted"),
+    ],
+)
+def test_driving(data: str, real: bool, factor: float, spread: float, verdict: str) -> None:
+    found = row(steering(data, factor, spread, real=real), "driving")
+    assert found.verdict == verdict
+    if verdict == "not attempted":
+        return
+    half = 2.570582 * spread * math.sqrt(6 / 5) / math.sqrt(6)  # t(0.975, 5)
+    expected = [math.log(factor) - half, math.log(factor) + half]
+    assert found.interval is not None
+    assert [math.log1p(end) for end in found.interval] == pytest.approx(expected, abs=1e-6)
+    assert (found.n, found.seeds, found.data, found.real) == (6, 2, data, real)
+    words = (
+        f"{100 * abs(1 - factor):.1f} % {'lower' if factor < 1 else 'higher'} than that of lstm on a typical drive"
+    )
+    assert words in found.reason
+    assert found.command == "ipnet study made-up.toml"
+
+
+def test_recordings_of_drives_count_before_video_and_video_before_simulation() -> None:
+    recorded, video, made_up = (
+        steering(data, factor, real=data == "ddd20")
+        for data, factor in (("ddd20", 0.95), ("rc_car", 0.8), ("simulated_driving", 0.7))
+    )
+    assert row([*made_up, *video, *recorded], "driving").data == "ddd20"
+    assert row([*made_up, *video], "driving").data == "rc_car"
+
+
+def test_driving_needs_steering_an_lstm_a_memory_and_several_drives() -> None:
+    results = steering("ddd20", 0.8)
+    assert row(results[:2], "driving").verdict == "not attempted"
+    assert row(results[2:], "driving").verdict == "not attempted"
+    speed = [result.model_copy(update={"outputs": ["vehicle speed [km/h]"]}) for result in results]
+    assert row(speed, "driving").verdict == "not attempted"
+    single = [
+        result.model_copy(
+            update={"predictions": result.predictions | {"item": [f"test/a/{i}" for i in range(18)]}}
+        )
+        for result in results
+    ]
+    assert row(single, "driving").verdict == "not attempted"
+
+
+# noise
+
+
+def noisy(*, real: bool = True, **lost: tuple[int, int, int]) -> list[Disturbed]:
+    """Three seeds of each contender, right on 90 clips; noise costs `lost` of them, and late noise none."""
+    return [
+        fabricate_tested(
+            name,
+            seed,
+            90,
+            real=real,
+            background_activity={0.5: 90 - of[seed]},
+            early_noise={0.5: 90 - of[seed]},
+            late_noise={0.5: 90},
+        )
+        for name, of in lost.items()
+        for seed in range(3)
+    ]
+
+
+def row_of(tested: Sequence[Disturbed]) -> Row:
+    return next(row for row in ledger([run.result for run in tested], tested) if row.id == "noise")
+
+
+@pytest.mark.parametrize(
+    ("gru", "real", "verdict", "worse"),
+    [
+        ((40, 43, 38), True, "reproduced", 2),
+        ((40, 43, 38), False, "supported on simulated data", 2),
+        ((10, 20, 1), True, "differs", 1),  # not separated
+        ((2, 1, 2), True, "differs", 1),  # opposite
+    ],
+)
+def test_noise(gru: tuple[int, int, int], real: bool, verdict: str, worse: int) -> None:
+    found = row_of(noisy(intrinsic=(10, 9, 11), lstm=(50, 47, 52), gru=gru, none=(60, 60, 60), real=real))
+    assert found.verdict == verdict
+    assert found.ours == f"{worse} of 2 recurrent memories lose more than intrinsic in both"
+    assert (found.n, found.seeds, found.data, found.real) == (100, 3, "nmnist", real)
+    slope = 100 / 65 / 0.5  # per clip that is lost, of the 65 known above chance
+    assert f"Noise in the whole clip: intrinsic {10 * slope:.1f} [" in found.reason
+    assert f"a difference of {(10 - 149 / 3) * slope:.1f} [" in found.reason
+    assert found.reason.count("p = ") == 4
+    assert found.command == "ipnet robustness runs/made-up --config made-up.toml --split test"
+
+
+def test_noise_needs_both_memories_under_both_kinds_of_noise() -> None:
+    study = noisy(intrinsic=(10, 9, 11), lstm=(50, 47, 52), none=(60, 60, 60))
+    assert row_of(study).verdict == "reproduced"
+    assert row_of([run for run in study if run.found.contender != "intrinsic"]).verdict == "not attempted"
+    assert row_of([run for run in study if run.found.contender != "lstm"]).verdict == "not attempted"
+    whole = [
+        fabricate_tested(name, seed, 90, background_activity={0.5: 80 - 40 * (name == "lstm") - seed})
+        for name in ("intrinsic", "lstm")
+        for seed in range(3)
+    ]
+    assert row_of(whole).verdict == "not attempted"
+    assert row([run.result for run in study], "noise").verdict == "not attempted"
+
+
+def test_a_recurrent_memory_that_knows_nothing_has_no_say() -> None:
+    blind = [
+        fabricate_tested(
+            "gru", seed, 27, background_activity={0.5: 25}, early_noise={0.5: 25}, late_noise={0.5: 25}
+        )
+        for seed in range(3)
+    ]
+    found = row_of([*noisy(intrinsic=(10, 9, 11), lstm=(50, 47, 52)), *blind])
+    assert found.ours == "1 of 1 recurrent memories lose more than intrinsic in both"
+    assert "nan" not in found.reason
+
+
+def test_claims_read_the_files_of_robustness_beside_the_results(tmp_path: Path, ipnet: Command) -> None:
+    study = noisy(intrinsic=(10, 9, 11), lstm=(50, 47, 52))
+    write_runs(tmp_path, [run.result for run in study], traces=False)
+    places = [tmp_path / "made-up" / run.found.run / robustness_file("test") for run in study]
+    for place, run in zip(places, study, strict=True):
+        write_robustness(place, run.found)
+    code, out, err = ipnet("claims", tmp_path, "--json")
+    assert code == 0, err
+    assert next(row["verdict"] for row in json.loads(out) if row["id"] == "noise") == "reproduced"
+    places[0].write_bytes(places[1].read_bytes())
+    code, _, err = ipnet("claims", tmp_path)
+    assert code == 2
+    assert "must be of the run and data of the result beside it, made-up/intrinsic-seed0" in err
 
 
 # the statistics

@@ -10,11 +10,11 @@ import torch
 from scipy import stats
 
 from conftest import Command
-from fabricated import fabricate
+from fabricated import fabricate, fabricate_errors
 from ipnet.errors import IPNetError
 from ipnet.prediction_error import compare_errors, error_studies
 from ipnet.report import write_report
-from ipnet.results import Estimate, Result, holm, read_results, write_result
+from ipnet.results import Estimate, holm, read_results, write_result
 from ipnet.tasks.recognition import Recognition
 from ipnet.tasks.regression import Regression
 
@@ -124,35 +124,11 @@ def test_a_study_of_steering_from_training_to_report(tmp_path: Path, ipnet: Comm
     assert {row["verdict"] for row in json.loads(out)} == {"not attempted"}
 
 
-def _made_up(
-    contender: str, seed: int, errors: list[float], like: Result, horizon: float = 4.0, score: float = 0.5
-) -> Result:
-    names = [f"test/drive{i // 3}/{i}" for i in range(len(errors))]
-    truth = [float(i) for i in range(len(errors))]
-    predicted = [t + e for t, e in zip(truth, errors, strict=True)]
-    rmse = math.sqrt(np.mean(np.square(errors)))
-    metrics = {
-        name: Estimate(value=rmse, low=0.9 * rmse, high=1.1 * rmse, n=len(errors), unit="deg")
-        for name in ("rmse", "mae", "r2", "explained_variance")
-    }
-    return like.model_copy(
-        update={
-            "run": f"{contender}-seed{seed}",
-            "config": like.config | {"contender": contender, "seed": seed, "study": "made-up"},
-            "model": like.model | {"memory": contender.partition("@")[0]},
-            "physics": {"horizon_frames": horizon},
-            "validation": {"score_name": "explained_variance", "score": score, "epoch": 0, "loss": 1.0},
-            "metrics": metrics,
-            "predictions": {"item": names, "truth": truth, "predicted": predicted},
-        }
-    )
-
-
 def test_contenders_are_compared_by_their_errors_on_the_same_items(tmp_path: Path) -> None:
     like = fabricate("lstm", [True] * 6)
     errors = [1.0, -2.0, 0.5, 3.0, -1.0, 2.0]
-    physics = [_made_up("intrinsic", seed, [0.8 * e for e in errors], like) for seed in (0, 1)]
-    lstm = [_made_up("lstm", seed, errors[:], like) for seed in (0, 1, 2)]
+    physics = [fabricate_errors("intrinsic", seed, [0.8 * e for e in errors], like) for seed in (0, 1)]
+    lstm = [fabricate_errors("lstm", seed, errors[:], like) for seed in (0, 1, 2)]
     found = compare_errors(physics, lstm)
     ratio = found.difference
     assert (ratio.value, ratio.low, ratio.high) == (pytest.approx(-0.2),) * 3
@@ -185,10 +161,12 @@ def test_who_errs_less_is_not_a_matter_of_the_number_of_groups() -> None:
 def test_the_reference_remembers_and_p_is_that_of_the_t_test() -> None:
     like, rng = fabricate("lstm", [True] * 6), np.random.default_rng(1)
     runs = {
-        "intrinsic@stem": _made_up("intrinsic@stem", 0, rng.normal(size=18).tolist(), like),
-        "lstm": _made_up("lstm", 0, rng.normal(size=18).tolist(), like),
+        "intrinsic@stem": fabricate_errors("intrinsic@stem", 0, rng.normal(size=18).tolist(), like),
+        "lstm": fabricate_errors("lstm", 0, rng.normal(size=18).tolist(), like),
         # It validates best, but its device forgets at once.
-        "intrinsic@head": _made_up("intrinsic@head", 0, rng.normal(size=18).tolist(), like, horizon=0, score=0.9),
+        "intrinsic@head": fabricate_errors(
+            "intrinsic@head", 0, rng.normal(size=18).tolist(), like, horizon=0, score=0.9
+        ),
     }
     (study,) = error_studies(list(runs.values()))
     against = {standing.contender: standing.against for standing in study}

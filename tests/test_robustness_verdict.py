@@ -6,57 +6,19 @@ from collections.abc import Mapping
 import pytest
 from scipy import stats
 
-from fabricated import fabricate
+from fabricated import fabricate_tested
 from ipnet.comparison import Paired
 from ipnet.errors import IPNetError
 from ipnet.results import holm, mcnemar, wilson
 from ipnet.robustness_curve import Tested as Disturbed  # not one of pytest's tests
 from ipnet.robustness_curve import curves, studies
-from ipnet.robustness_result import Answers, Robustness, Row
 from ipnet.robustness_verdict import CARRIED, judge, paired_at
 
-N, CHANCE = 100, 0.25
-Rows = Mapping[float, int]
-
-
-def _answers(right: int) -> Answers:
-    """Of N clips of class 0 the first `right` are recognised."""
-    predicted = [0] * right + [1] * (N - right)
-    return Answers(metrics={"accuracy": wilson(right, N)}, predicted=predicted)
-
-
-def _tested(
-    contender: str, seed: int, clean: int, *, study: str = "made-up", data: str = "nmnist", **rows: Rows
-) -> Disturbed:
-    result = fabricate(contender, [True] * N, seed=seed, study=study, data=data)
-    found = Robustness(
-        source="s",
-        run=result.run,
-        study=study,
-        contender=contender,
-        seed=seed,
-        data=result.data,
-        versions={},
-        split="validation",
-        declared={},
-        draws=[seed],
-        score_name="accuracy",
-        chance=CHANCE,
-        items=result.predictions["item"],
-        truth=[0] * N,
-        undisturbed=_answers(clean),
-        untested={},
-        rows=[
-            Row(perturbation=name, level=level, seed=seed, **_answers(right).model_dump())
-            for name, levels in rows.items()
-            for level, right in levels.items()
-        ],
-    )
-    return Disturbed(result, found)
+N = 100
 
 
 def test_slopes_are_least_squares_through_the_undisturbed_score() -> None:
-    one = _tested("lstm", 0, 90, event_drop={0.1: 80, 0.2: 60}, speed={0.5: 70, 2.0: 50})
+    one = fabricate_tested("lstm", 0, 90, event_drop={0.1: 80, 0.2: 60}, speed={0.5: 70, 2.0: 50})
     drop, speed = curves([one])
     assert [(p.level, p.value) for p in drop.points] == [(0.0, 90), (0.1, 80), (0.2, 60)]
     assert drop.slope[0] == pytest.approx((0.1 * 10 + 0.2 * 30) / (0.1**2 + 0.2**2))
@@ -64,7 +26,7 @@ def test_slopes_are_least_squares_through_the_undisturbed_score() -> None:
     assert math.isnan(drop.slope[1])
     assert drop.points[1].low == pytest.approx(100 * wilson(80, 100).low)
     assert speed.slope[0] == pytest.approx((20 + 40) / 2)
-    two = _tested("lstm", 1, 88, event_drop={0.1: 80, 0.2: 66, 0.5: 10})
+    two = fabricate_tested("lstm", 1, 88, event_drop={0.1: 80, 0.2: 66, 0.5: 10})
     (drop, _) = curves([one, two])
     slopes = 140, (0.1 * 8 + 0.2 * 22) / 0.05
     mean = sum(slopes) / 2
@@ -77,13 +39,13 @@ def test_slopes_are_least_squares_through_the_undisturbed_score() -> None:
 
 
 def test_the_slope_of_a_reset_is_held_against_the_distance_from_the_nearer_end() -> None:
-    (reset,) = curves([_tested("lstm", 0, 90, reset_state={0.25: 80, 0.75: 70})])
+    (reset,) = curves([fabricate_tested("lstm", 0, 90, reset_state={0.25: 80, 0.75: 70})])
     assert reset.slope[0] == pytest.approx((0.25 * 10 + 0.25 * 20) / (2 * 0.25**2))
 
 
 def test_who_knows_nothing_has_nothing_to_lose() -> None:
-    blind = _tested("lstm", 0, 27, event_drop={0.5: 25})
-    verdict = judge([_tested("intrinsic", 0, 90, event_drop={0.5: 60}), blind])
+    blind = fabricate_tested("lstm", 0, 27, event_drop={0.5: 25})
+    verdict = judge([fabricate_tested("intrinsic", 0, 90, event_drop={0.5: 60}), blind])
     assert [curve.slope[0] for curve in verdict.curves] == pytest.approx([60, 4])
     assert math.isnan(verdict.curves[1].relative[0])
     plain = verdict.plain()
@@ -92,9 +54,11 @@ def test_who_knows_nothing_has_nothing_to_lose() -> None:
 
 
 def test_runs_of_a_study_are_those_of_one_setting() -> None:
-    one = _tested("lstm", 0, 90, event_drop={0.1: 80})
-    other = _tested("lstm", 0, 90, data="dvs_gesture", event_drop={0.2: 80})  # the same name, and other data
-    none = _tested("none", 0, 90, event_drop={0.5: 80})
+    one = fabricate_tested("lstm", 0, 90, event_drop={0.1: 80})
+    other = fabricate_tested(
+        "lstm", 0, 90, data="dvs_gesture", event_drop={0.2: 80}
+    )  # the same name, and other data
+    none = fabricate_tested("none", 0, 90, event_drop={0.5: 80})
     assert studies([one, other, none]) == [[one, none], [other]]
     with pytest.raises(IPNetError, match="one run per contender and seed; got lstm-seed0 twice"):
         studies([one, one])
@@ -104,7 +68,7 @@ def test_runs_of_a_study_are_those_of_one_setting() -> None:
 
 def test_contenders_are_paired_by_seed_and_recording() -> None:
     def run(contender: str, seed: int, clean: list[int], disturbed: list[int]) -> Disturbed:
-        made = _tested(contender, seed, 50, event_drop={0.5: 50})
+        made = fabricate_tested(contender, seed, 50, event_drop={0.5: 50})
         row = made.found.rows[0].model_copy(update={"predicted": disturbed})
         undisturbed = made.found.undisturbed.model_copy(update={"predicted": clean})
         facts = {"items": ["a/1/0", "a/1/0/reversed", "a/2/0"], "truth": [0, 1, 0]}
@@ -128,7 +92,9 @@ def _study(**levels: Mapping[str, tuple[int, int, int]]) -> list[Disturbed]:
     """Right answers of 90 undisturbed ones, by perturbation, contender and seed."""
     names = {contender for of in levels.values() for contender in of}
     return [
-        _tested(name, seed, 90, **{key: {0.5: of[name][seed]} for key, of in levels.items() if name in of})
+        fabricate_tested(
+            name, seed, 90, **{key: {0.5: of[name][seed]} for key, of in levels.items() if name in of}
+        )
         for name in sorted(names)
         for seed in range(3)
     ]
@@ -136,9 +102,9 @@ def _study(**levels: Mapping[str, tuple[int, int, int]]) -> list[Disturbed]:
 
 def test_the_intrinsic_contender_meets_each_other_at_the_largest_level() -> None:
     study = [
-        _tested("intrinsic", 0, 90, event_drop={0.1: 85, 0.5: 80}),
-        _tested("lstm", 0, 90, event_drop={0.1: 85, 0.5: 72}),
-        _tested("none", 0, 90, event_drop={0.1: 85, 0.5: 78}, speed={2.0: 90}),
+        fabricate_tested("intrinsic", 0, 90, event_drop={0.1: 85, 0.5: 80}),
+        fabricate_tested("lstm", 0, 90, event_drop={0.1: 85, 0.5: 72}),
+        fabricate_tested("none", 0, 90, event_drop={0.1: 85, 0.5: 78}, speed={2.0: 90}),
     ]
     verdict = judge(study)
     assert verdict.reference == "intrinsic"

@@ -191,10 +191,11 @@ def claims(
 ) -> None:
     """The ledger: every claim of arXiv:2512.15829, what was found, on which data, and the verdict."""
     from ipnet.claims import ledger
-    from ipnet.results import read_results
+    from ipnet.results import find_results
+    from ipnet.robustness_curve import read_tested
 
-    found = [result for folder in runs for result in read_results(folder)] if runs else _evidence()
-    rows = ledger(found)
+    found = [pair for folder in runs for pair in find_results(folder)] if runs else _evidence()
+    rows = ledger([result for _, result in found], read_tested(found))
     if as_json:
         print_json([row.model_dump() for row in rows])
         return
@@ -219,16 +220,16 @@ def claims(
     show(table)
 
 
-def _evidence() -> "list[Result]":
+def _evidence() -> "list[tuple[Path, Result]]":
     """The results in ``runs``, and of every study that is not among them those that come with the package."""
-    from ipnet.results import RESULT_FILE, read_results
+    from ipnet.results import RESULT_FILE, find_results
 
     package = Path(__file__).parent
-    found: list[Result] = []
+    found: list[tuple[Path, Result]] = []
     for folder in (Path("runs"), package / "evidence", package.parents[1] / "docs" / "results"):
         if any(folder.rglob(RESULT_FILE)):
-            known = {result.config["study"] for result in found}
-            found += [result for result in read_results(folder) if result.config["study"] not in known]
+            known = {result.config["study"] for _, result in found}
+            found += [pair for pair in find_results(folder) if pair[1].config["study"] not in known]
     return found
 
 

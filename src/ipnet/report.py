@@ -16,6 +16,7 @@ from ipnet.leak import leak_check
 from ipnet.positions import sweeps
 from ipnet.prediction_error import error_studies
 from ipnet.results import Result, find_results
+from ipnet.robustness_curve import read_tested
 from ipnet.tables import error_sheets, study_sheets, subject_sheet
 from ipnet.train import TRACE_FILE
 from ipnet.units import format_si
@@ -44,7 +45,7 @@ def write_report(results_folder: Path, output: Path) -> Path:
     page = _template().render(
         studies=[_study(comparison, number, paths) for number, comparison in enumerate(studies, 1)],
         measured=[{"first": study[0].results[0], "sheets": error_sheets(study)} for study in measured],
-        ledger=ledger(results),
+        ledger=ledger(results, read_tested(found)),
         runs=[_provenance(result, paths[id(result)], results_folder) for result in results],
         folder=results_folder.resolve().name,
         commands=list(dict.fromkeys(commands)),

@@ -33,7 +33,7 @@ from ipnet.perturbation import (
     perturb_clips,
 )
 from ipnet.results import RESULT_FILE, Result, read_result
-from ipnet.robustness_result import Answers, Robustness, Row, read_robustness, write_robustness
+from ipnet.robustness_result import Answers, Robustness, Row, read_robustness, robustness_file, write_robustness
 from ipnet.tasks import Items, Task, build_task
 from ipnet.train import WEIGHTS_FILE, Report, alone, software_versions
 from ipnet.trainee import EVALUATION, isolated, loader, reseed
@@ -123,7 +123,7 @@ def robustness(
     plan = declare(levels)
     with alone(folder):
         subject = _load(folder, split)
-        path = folder / f"robustness-{split}.json"
+        path = folder / robustness_file(split)
         draws = [subject.run.seed] if seeds is None else list(seeds)
         found = _declared(_stored(path, subject) or _started(subject), plan, draws, path)
         write_robustness(path, found)

@@ -3,12 +3,13 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from ipnet.comparison import same_setting
 from ipnet.errors import IPNetError
 from ipnet.perturbation import PERTURBATIONS
 from ipnet.results import Metric, Proportion, Result, mean_interval
-from ipnet.robustness_result import Answers, Robustness
+from ipnet.robustness_result import Answers, Robustness, read_robustness, robustness_file
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,29 @@ class Tested:
         """Undisturbed score above chance; nan where its interval reaches chance: there is nothing to lose."""
         metric, chance = self.found.undisturbed.metrics[self.found.score_name], self.found.chance
         return _scale(metric) * (metric.value - chance) if metric.low > chance else math.nan
+
+
+def read_tested(found: Sequence[tuple[Path, Result]]) -> list[Tested]:
+    """The runs that `ipnet robustness --split test` left a file for, beside the result.
+
+    Args:
+        found: of `ipnet.results.find_results`.
+
+    Raises:
+        IPNetError: a file that is damaged, or of another run or other data than the result beside it.
+    """
+    tested = []
+    for path, result in found:
+        file = path.with_name(robustness_file("test"))
+        if file.exists():
+            tested.append(Tested(result, read_robustness(file)))
+            beside, own = tested[-1].found, (result.config["study"], result.run, result.data["fingerprint"])
+            if (beside.study, beside.run, beside.data["fingerprint"]) != own:
+                raise IPNetError(
+                    f"'{file}' must be of the run and data of the result beside it, {own[0]}/{own[1]}; it is of "
+                    f"{beside.study}/{beside.run}: remove it and run `ipnet robustness` again."
+                )
+    return tested
 
 
 @dataclass(frozen=True)

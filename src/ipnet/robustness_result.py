@@ -85,6 +85,11 @@ class Robustness(BaseModel):
     rows: list[Row]
 
 
+def robustness_file(split: Split) -> str:
+    """The name of the file in the folder of a run."""
+    return f"robustness-{split}.json"
+
+
 def write_robustness(path: Path, found: Robustness) -> None:
     """Write the file, whole or not at all.
 
