@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from fabricated import fabricate, right_but
+from ipnet.budget import Backbone
 from ipnet.claims import ledger
 from ipnet.comparison import comparisons
-from ipnet.config import Backbone, Run, Study, read_config
+from ipnet.config import Run, Study, read_config
 from ipnet.errors import IPNetError
 from ipnet.network import Network, build_network, count_parameters
 from ipnet.results import Result, read_results

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from ipnet.config import Study, Training, read_config
+from ipnet.budget import Training
+from ipnet.config import Study, read_config
 from ipnet.errors import IPNetError
 from ipnet.neuron import Neuron
 from ipnet.study import check_runs

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ipnet.config import Backbone, Training
+from ipnet.budget import Backbone, Training
 from ipnet.contracts import ContractViolation, check_memory
 from ipnet.errors import IPNetError
 from ipnet.memory import MEMORIES, Memory

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from ipnet.config import Backbone, Run
+from ipnet.budget import Backbone
+from ipnet.config import Run
 from ipnet.errors import IPNetError
 from ipnet.memory import MEMORIES
 from ipnet.network import Network, build_network, count_parameters, positions

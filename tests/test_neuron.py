@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from ipnet.config import Backbone
+from ipnet.budget import Backbone
 from ipnet.device import load_device
 from ipnet.errors import IPNetError
 from ipnet.network import Network

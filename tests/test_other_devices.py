@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ipnet.config import Backbone
+from ipnet.budget import Backbone
 from ipnet.device import Device, load_device
 from ipnet.device.memristor import Memristor
 from ipnet.errors import IPNetError

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from ipnet.config import Backbone, Training
+from ipnet.budget import Backbone, Training
 from ipnet.contracts import ContractViolation, check_perturbation
 from ipnet.device import load_device, spread_device
 from ipnet.errors import IPNetError

@@ -150,8 +150,8 @@ def test_who_errs_less_is_not_a_matter_of_the_number_of_groups() -> None:
     errors = rng.normal(size=60)
     drives = np.repeat([0.99] * 11 + [2.0] * 9, 3)  # a little better on eleven drives, twice as bad on nine
     found = compare_errors(
-        [_made_up("lstm", 0, (drives * errors).tolist(), like)],
-        [_made_up("intrinsic", 0, errors.tolist(), like)],
+        [fabricate_errors("lstm", 0, (drives * errors).tolist(), like)],
+        [fabricate_errors("intrinsic", 0, errors.tolist(), like)],
     )
     assert (found.better, found.worse) == (11, 9)
     assert found.p < 0.01

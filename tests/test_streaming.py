@@ -11,7 +11,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipnet.config import Backbone
+from ipnet.budget import Backbone
 from ipnet.errors import IPNetError
 from ipnet.events import EVENT, frame_events, make_events, stream_frames
 from ipnet.memory import MEMORIES

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from ipnet.config import Study, Training, read_config
+from ipnet.budget import Training
+from ipnet.config import Study, read_config
 from ipnet.train import execute
 from ipnet.trainee import jitter_clips
 from tiny import write_tiny_study

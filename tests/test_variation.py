@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ipnet.config import Backbone
+from ipnet.budget import Backbone
 from ipnet.device import load_device
 from ipnet.device._variation import Varied
 from ipnet.errors import IPNetError

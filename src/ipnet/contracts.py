@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ipnet.config import Backbone
+from ipnet.budget import Backbone
 from ipnet.data import DATA, SPLITS, EventSet
 from ipnet.device import Device, State, load_device
 from ipnet.errors import IPNetError

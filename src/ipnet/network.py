@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ipnet.config import Backbone, Run
+from ipnet.budget import Backbone
+from ipnet.config import Run
 from ipnet.device import load_device
 from ipnet.errors import IPNetError, unknown_name
 from ipnet.memory import MEMORIES, Memory, Place

@@ -45,7 +45,7 @@ def count_state_bytes(network: Network, shape: tuple[int, ...]) -> int:
         shape: [T, C, H, W] of a clip.
 
     Example:
-        >>> from ipnet.config import Backbone
+        >>> from ipnet.budget import Backbone
         >>> count_state_bytes(Network((2, 8, 8), 3, Backbone(width=4), "lstm"), (5, 2, 8, 8))
         64
     """

@@ -22,8 +22,9 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from safetensors.torch import save_file
 
+from ipnet.budget import Training
 from ipnet.cache import TEMPORARY, content_hash, write_atomically
-from ipnet.config import Run, Training
+from ipnet.config import Run
 from ipnet.errors import BusyError, IPNetError
 from ipnet.network import build_network, count_parameters
 from ipnet.ops import count_macs, count_state_bytes, frame_latency

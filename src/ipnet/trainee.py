@@ -13,7 +13,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from ipnet.config import Run, Training
+from ipnet.budget import Training
+from ipnet.config import Run
 from ipnet.errors import DivergedError, IPNetError
 from ipnet.network import Network
 from ipnet.neuron import Neuron
