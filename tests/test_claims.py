@@ -14,13 +14,15 @@ from hypothesis import strategies as st
 from conftest import Command
 from fabricated import fabricate, fabricate_errors, fabricate_tested, right_but, write_runs
 from ipnet.claims import Row, Verdict, ledger, published_claims
-from ipnet.comparison import comparisons, paired, paired_with_each
+from ipnet.comparison import comparisons
 from ipnet.device import load_device
 from ipnet.errors import IPNetError
 from ipnet.leak import leak_check
+from ipnet.pairing import paired
 from ipnet.results import Result, holm
 from ipnet.robustness_curve import Tested as Disturbed  # not one of pytest's tests
 from ipnet.robustness_result import robustness_file, write_robustness
+from ipnet.standing import paired_with_each
 
 IDS = """
 nback recall interference gesture11 gesture22 same_backbone driving frontier all_mtj raw_device hil noise

@@ -7,8 +7,8 @@ import pytest
 from scipy import stats
 
 from fabricated import fabricate_tested
-from ipnet.comparison import Paired
 from ipnet.errors import IPNetError
+from ipnet.pairing import Paired
 from ipnet.results import holm, mcnemar, wilson
 from ipnet.robustness_curve import Tested as Disturbed  # not one of pytest's tests
 from ipnet.robustness_curve import curves, studies

@@ -7,7 +7,7 @@ Rules, each of which is named again in the reason of its row:
   percentage points of it.
 * same_backbone: that contender must be right more often than rnn, lstm and conv2plus1d each (of several of one
   memory, that with the best validation score), p < 0.05 after Holm's correction (paired test of
-  `ipnet.comparison`), and conv2plus1d must make at least 18 times its errors.
+  `ipnet.pairing`), and conv2plus1d must make at least 18 times its errors.
 * frontier: the memory at the frontier against every other position, by the same test.
 * driving: on a typical drive, the RMSE of the intrinsic contender with the best validation score must be at least
   12 percent lower than that of lstm, with an interval over drives below zero. DDD20 counts before events simulated

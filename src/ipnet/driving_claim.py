@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
-from ipnet.comparison import chosen
 from ipnet.finding import Finding, finding
 from ipnet.prediction_error import ErrorStanding, compare_errors
+from ipnet.standing import chosen
 
 _SETS = (
     "simulated_driving",

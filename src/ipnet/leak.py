@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict
 
-from ipnet.comparison import REVERSED, percent
+from ipnet.comparison import percent
+from ipnet.pairing import REVERSED
 from ipnet.results import Proportion, Result
 
 _TIES = 0.005  # of the clips, so one recording in a hundred

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-from ipnet.comparison import Comparison, Paired, Standing, in_words, paired_with_each
+from ipnet.comparison import Comparison
+from ipnet.pairing import Paired, in_words
+from ipnet.standing import Standing, paired_with_each
 
 _FRONTIER = ("frontier",)
 

@@ -6,10 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from ipnet.comparison import Paired, Seeds, chosen, command_of, corrected, same_setting
+from ipnet.comparison import command_of, same_setting
 from ipnet.errors import IPNetError
 from ipnet.intervals import log_ratios, paired_ratio
+from ipnet.pairing import Paired, corrected
 from ipnet.results import Estimate, Result, mean_interval
+from ipnet.standing import Seeds, chosen
 
 
 class PairedErrors(Paired):

@@ -4,8 +4,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ipnet.comparison import Comparison, Paired, Standing, card_of, paired_with_each, percent
+from ipnet.comparison import Comparison, card_of, percent
 from ipnet.finding import Finding, finding
+from ipnet.pairing import Paired
+from ipnet.standing import Standing, paired_with_each
 
 _BASELINES = ("rnn", "lstm", "conv2plus1d")  # the last is that whose errors are counted
 _GESTURES, _GESTURE_SETS = 11, ("dvs_gesture", "simulated_gesture")

@@ -11,12 +11,14 @@ from jinja2 import Environment, StrictUndefined
 from ipnet.cache import content_hash, write_atomically
 from ipnet.cards import Card
 from ipnet.claims import ledger
-from ipnet.comparison import Comparison, Standing, card_of, comparisons, in_words, paired_with_each, percent
+from ipnet.comparison import Comparison, card_of, comparisons, percent
 from ipnet.leak import leak_check
+from ipnet.pairing import in_words
 from ipnet.positions import sweeps
 from ipnet.prediction_error import error_studies
 from ipnet.results import Result, find_results
 from ipnet.robustness_curve import read_tested
+from ipnet.standing import Standing, paired_with_each
 from ipnet.tables import error_sheets, study_sheets, subject_sheet
 from ipnet.train import TRACE_FILE
 from ipnet.units import format_si

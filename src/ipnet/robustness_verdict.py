@@ -1,7 +1,7 @@
 """What robustness says: the intrinsic contender against each other; does recurrent memory accumulate noise?
 
 Two questions with one answer each, both paired by seed. Who does better at the largest level: the exact sign test
-over recordings of `ipnet.comparison`, for a regression the t test over groups of `ipnet.prediction_error`. Who
+over recordings of `ipnet.pairing`, for a regression the t test over groups of `ipnet.prediction_error`. Who
 loses more per level: the difference of the relative slopes, Student's t over seeds (each seed gives one
 difference; a normal distribution of them is assumed, because no exact test of five seeds can reach p < 0.05). Both
 are Holm-corrected over the contenders within a perturbation, not over perturbations.
@@ -15,12 +15,13 @@ from typing import Any
 from pydantic import BaseModel
 from scipy import stats
 
-from ipnet.comparison import SIGNIFICANCE, Paired, Seeds, chosen, corrected, paired
 from ipnet.errors import IPNetError
+from ipnet.pairing import SIGNIFICANCE, Paired, corrected, paired
 from ipnet.perturbation import PERTURBATIONS
 from ipnet.prediction_error import compare_errors
 from ipnet.results import Result, holm, mean_interval
 from ipnet.robustness_curve import Curve, Tested, curves, perturbations, shared_levels
+from ipnet.standing import Seeds, chosen
 
 RECURRENT = ("rnn", "gru", "lstm", "convlstm")
 CARRIED = "early_noise - late_noise"  # what early noise costs beyond late noise: the memory carried it on

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from ipnet.comparison import Comparison, Paired, Seeds, Standing, comparisons
+from ipnet.comparison import Comparison, comparisons
+from ipnet.pairing import Paired
 from ipnet.positions import sweeps
 from ipnet.prediction_error import ErrorStanding, error_studies
 from ipnet.results import Result
+from ipnet.standing import Seeds, Standing
 from ipnet.subjects import subject_accuracy
 
 

@@ -3,8 +3,9 @@
 import re
 from collections.abc import Mapping
 
-from ipnet.comparison import Standing, answers_of
+from ipnet.pairing import answers_of
 from ipnet.results import Proportion, wilson
+from ipnet.standing import Standing
 
 _SUBJECT = re.compile(r"(subject|user)\d+")  # as the gesture sets name the groups of their clips
 

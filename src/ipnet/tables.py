@@ -7,9 +7,11 @@ paired comparison with the reference, the intrinsic contender with the best vali
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ipnet.comparison import Comparison, Paired, Seeds
+from ipnet.comparison import Comparison
+from ipnet.pairing import Paired
 from ipnet.prediction_error import ErrorStanding
 from ipnet.results import Estimate, Proportion
+from ipnet.standing import Seeds
 from ipnet.subjects import subject_accuracy
 
 NONE = "–"

@@ -1,0 +1,87 @@
+"""Paired comparisons of contenders: who is right more often on the same recordings.
+
+The test is exact and conservative: its unit is the recording. For each recording, the right answers of
+either side are counted over seeds and over the recording's time-reversed copy; recordings whose counts differ
+enter a two-sided sign test (McNemar's test, if there is one seed and one copy). One recording seen by three
+networks is thus one observation, not three. The test speaks about these networks on new recordings; the
+interval over seeds speaks about new networks.
+"""
+
+from collections import ChainMap
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TypeVar
+
+from ipnet.results import Estimate, Result, holm, mcnemar, mean_interval
+
+SIGNIFICANCE = 0.05
+REVERSED = "/reversed"  # what the name of a time-reversed copy ends with
+
+
+@dataclass(frozen=True)
+class Paired:
+    """A paired comparison of one contender with another.
+
+    Args:
+        other: the other.
+        better: recordings on which the first was right more often.
+        worse: recordings on which it was right less often.
+        n: recordings that both saw.
+        p: p-value, Holm-corrected where several were compared.
+        difference: with its 95 % interval, Student's t over recordings: of answers, the difference in accuracy; of
+            measured quantities, the relative difference of the error, negative if the first is better.
+    """
+
+    other: str
+    better: int
+    worse: int
+    n: int
+    p: float
+    difference: Estimate
+
+    @property
+    def relation(self) -> str:
+        """In words: ``"better than"``, ``"worse than"`` or ``"not separated from"``."""
+        if self.p >= SIGNIFICANCE:
+            return "not separated from"
+        return "better than" if self.leads else "worse than"
+
+    @property
+    def leads(self) -> bool:
+        """Whether the first did better, by what the test is about: here, on more recordings."""
+        return self.better > self.worse
+
+
+P = TypeVar("P", bound=Paired)
+
+
+def answers_of(result: Result) -> dict[tuple[int, str], bool]:
+    """Whether each (seed, item) of a run was predicted right."""
+    items, truth, predicted = (result.predictions[key] for key in ("item", "truth", "predicted"))
+    return {(result.seed, item): y == guess for item, y, guess in zip(items, truth, predicted, strict=True)}
+
+
+def paired(first: Sequence[Result], second: Sequence[Result]) -> Paired:
+    """The exact sign test over recordings (see the module) on the seeds and clips that both sides have."""
+    one, other = (ChainMap(*map(answers_of, results)) for results in (first, second))
+    leads: dict[str, list[int]] = {}
+    for key in one.keys() & other.keys():
+        leads.setdefault(key[1].removesuffix(REVERSED), []).append(one[key] - other[key])
+    lead = [sum(of) / len(of) for of in leads.values()]
+    better, worse = sum(v > 0 for v in lead), sum(v < 0 for v in lead)
+    value, low, high = mean_interval(lead) if lead else (0.0, -1.0, 1.0)
+    items = sum(map(len, leads.values()))
+    difference = Estimate(value=value, low=low, high=high, n=items, unit="1", groups=len(lead))
+    return Paired(second[0].contender, better, worse, len(lead), mcnemar(better, worse), difference)
+
+
+def corrected(tests: Sequence[P]) -> list[P]:
+    """The same tests with their p-values Holm-corrected over all of them."""
+    return [replace(test, p=p) for test, p in zip(tests, holm([test.p for test in tests]), strict=True)]
+
+
+def in_words(tests: Sequence[Paired]) -> str:
+    """Which others the first is better than, not separated from, and worse than."""
+    relations = "better than", "not separated from", "worse than"
+    groups = {relation: [test.other for test in tests if test.relation == relation] for relation in relations}
+    return "; ".join(f"{relation} {', '.join(others)}" for relation, others in groups.items() if others)
