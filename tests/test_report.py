@@ -131,6 +131,37 @@ def test_every_number_has_its_provenance(page: _Page) -> None:
     assert "ipnet study made-up.toml" in page.words
 
 
+def test_what_a_contender_has_of_its_own_is_listed_once(tmp_path: Path) -> None:
+    bank = [{"t_cycle": 7e-07}, {"t_cycle": 4e-06}]
+    own = {
+        "memory": {"intrinsic": {"card": "mtj-thermal", "bank": bank}},
+        "training": {"learning_rate": 0.004},
+        "backbone": {"width": 9},
+    }
+    instead_of = {
+        "memory": {"intrinsic": {"bank": None}},
+        "training": {"learning_rate": 0.002},
+        "backbone": {"width": 16},
+    }
+    results = []
+    for seed in (0, 1):
+        plain = fabricate("intrinsic@frontier", right_but(N), seed=seed)
+        tables = {key: plain.config[key] | own[key] for key in own}
+        config = plain.config | tables | {"instead_of": instead_of}
+        results += [plain.model_copy(update={"config": config}), fabricate("lstm", right_but(N), seed=seed)]
+    text = write_report(write_runs(tmp_path / "runs", results), tmp_path / "r.html").read_text("utf-8")
+    words = _Page(text).words
+    assert words.count("of made-up: ") == 1
+    assert "intrinsic@frontier of made-up: " in words
+    for value in (
+        "memory.intrinsic.bank = [{ t_cycle = 7e-07 }, { t_cycle = 4e-06 }]",
+        "training.learning_rate = 0.004",
+        "backbone.width = 9",
+    ):
+        assert words.count(value) == 1
+    assert "mtj-thermal" not in words.partition("of made-up: ")[2].partition("One line per run")[0]
+
+
 def test_equal_results_give_an_equal_page(tmp_path: Path) -> None:
     results = [fabricate(name, right_but(N)) for name in ("intrinsic@frontier", "none")]
     pages = [

@@ -1,9 +1,12 @@
 """Contenders of a study: their names, what they stand for, and what one has of its own."""
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from ipnet.settings import flatten, lay_over, replaced
 
 PLACED = r"^\w+(@\w+(\+\w+)*)?$"  # a memory and where it stands
 
@@ -45,3 +48,17 @@ class Own(BaseModel):
             "training": self.training,
             "backbone": sizes | self.backbone,
         }
+
+
+def own_values(config: Mapping[str, Any]) -> dict[str, Any]:
+    """What the contender of a run has of its own, by dotted keys: not what its study gives to all.
+
+    Args:
+        config: of the run, as its result keeps it.
+
+    Example:
+        >>> own_values({"training": {"epochs": 9, "warmup": 0.1}, "instead_of": {"training": {"epochs": 4}}})
+        {'training.epochs': 9}
+    """
+    own = flatten(replaced(config, lay_over(config, config.get("instead_of", {}))))
+    return {key: value for key, value in own.items() if value is not None}

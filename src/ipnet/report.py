@@ -12,12 +12,14 @@ from ipnet.cache import content_hash, write_atomically
 from ipnet.cards import Card
 from ipnet.claims import ledger
 from ipnet.comparison import Comparison, card_of, comparisons, percent
+from ipnet.contender import own_values
 from ipnet.leak import leak_check
 from ipnet.pairing import in_words
 from ipnet.positions import sweeps
 from ipnet.prediction_error import error_studies
 from ipnet.results import Result, find_results
 from ipnet.robustness_curve import read_tested
+from ipnet.settings import toml_value
 from ipnet.standing import Standing, paired_with_each
 from ipnet.tables import error_sheets, study_sheets, subject_sheet
 from ipnet.train import TRACE_FILE
@@ -48,6 +50,7 @@ def write_report(results_folder: Path, output: Path) -> Path:
         studies=[_study(comparison, number, paths) for number, comparison in enumerate(studies, 1)],
         measured=[{"first": study[0].results[0], "sheets": error_sheets(study)} for study in measured],
         ledger=ledger(results, read_tested(found)),
+        own=_own(results),
         runs=[_provenance(result, paths[id(result)], results_folder) for result in results],
         folder=results_folder.resolve().name,
         commands=list(dict.fromkeys(commands)),
@@ -211,6 +214,16 @@ def _card_values(card: Card[Any, Any]) -> list[dict[str, str]]:
             }
         )
     return rows
+
+
+def _own(results: Sequence[Result]) -> list[dict[str, str]]:
+    """A line for each contender that has values of its own, instead of what its study gives to all."""
+    lines = []
+    for result in results:
+        values = ", ".join(f"{key} = {toml_value(value)}" for key, value in own_values(result.config).items())
+        if values:
+            lines.append({"contender": result.contender, "study": str(result.config["study"]), "values": values})
+    return [line for i, line in enumerate(lines) if line not in lines[:i]]
 
 
 def _provenance(result: Result, path: Path, folder: Path) -> dict[str, Any]:
