@@ -356,6 +356,12 @@ def test_a_recurrent_memory_that_knows_nothing_has_no_say() -> None:
     found = row_of([*noisy(intrinsic=(10, 9, 11), lstm=(50, 47, 52)), *blind])
     assert found.ours == "1 of 1 recurrent memories lose more than intrinsic in both"
     assert "nan" not in found.reason
+    assert found.reason.endswith("Not judged, at chance or with fewer than two seeds: gru.")
+
+
+def test_one_seed_says_nothing_of_the_spread() -> None:
+    single = [run for run in noisy(intrinsic=(10, 9, 11), lstm=(50, 47, 52)) if run.found.seed == 0]
+    assert row_of(single).verdict == "not attempted"
 
 
 def test_claims_read_the_files_of_robustness_beside_the_results(tmp_path: Path, ipnet: Command) -> None:

@@ -147,12 +147,13 @@ def test_what_a_contender_has_of_its_own_is_listed_once(tmp_path: Path) -> None:
     for seed in (0, 1):
         plain = fabricate("intrinsic@frontier", right_but(N), seed=seed)
         tables = {key: plain.config[key] | own[key] for key in own}
-        config = plain.config | tables | {"instead_of": instead_of}
+        names = {"contender": "bank", "stands_for": "intrinsic@frontier"}
+        config = plain.config | tables | names | {"instead_of": instead_of}
         results += [plain.model_copy(update={"config": config}), fabricate("lstm", right_but(N), seed=seed)]
     text = write_report(write_runs(tmp_path / "runs", results), tmp_path / "r.html").read_text("utf-8")
     words = _Page(text).words
     assert words.count("of made-up: ") == 1
-    assert "intrinsic@frontier of made-up: " in words
+    assert 'bank of made-up: is = "intrinsic@frontier", ' in words
     for value in (
         "memory.intrinsic.bank = [{ t_cycle = 7e-07 }, { t_cycle = 4e-06 }]",
         "training.learning_rate = 0.004",

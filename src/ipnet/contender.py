@@ -60,5 +60,6 @@ def own_values(config: Mapping[str, Any]) -> dict[str, Any]:
         >>> own_values({"training": {"epochs": 9, "warmup": 0.1}, "instead_of": {"training": {"epochs": 4}}})
         {'training.epochs': 9}
     """
-    own = flatten(replaced(config, lay_over(config, config.get("instead_of", {}))))
+    tables = replaced(config, lay_over(config, config.get("instead_of", {})))
+    own = {"is": config.get("stands_for")} | flatten(tables)
     return {key: value for key, value in own.items() if value is not None}

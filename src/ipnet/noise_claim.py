@@ -16,7 +16,7 @@ def noise(studies: Sequence[Sequence[Tested]]) -> Finding | None:
     """What runs under noise say; None if no study compares the two kinds of memory under both kinds of noise.
 
     The numbers are those of `ipnet.robustness_verdict.judge`. A recurrent contender that undisturbed is at chance
-    has nothing to lose and no say.
+    has nothing to lose, one with fewer than two seeds has no spread: neither is judged, and the reason names it.
 
     Args:
         studies: of `ipnet.robustness_curve.studies`, on the test split.
@@ -26,17 +26,19 @@ def noise(studies: Sequence[Sequence[Tested]]) -> Finding | None:
     """
     for study in sorted(studies, key=_weight, reverse=True):
         verdict, first = judge(study), study[0]
-        able = [each for each in verdict.differences if each.perturbation in _WORDS and not math.isnan(each.value)]
+        able = [each for each in verdict.differences if each.perturbation in _WORDS and not math.isnan(each.p)]
         if {each.perturbation for each in able} != set(_WORDS):
             continue
         others = {each.other for each in able}
+        unjudged = sorted({each.other for each in verdict.differences} - others)
         worse = others - {each.other for each in able if each.verdict != "accumulates"}
         return finding(
             met=worse == others,
             real=bool(first.found.data["real"]),
             reason="Loss in % of what each knew undisturbed, per noise event in a pixel, polarity and frame. "
             f"{' '.join(_sentence(verdict, able, name) for name in _WORDS)} The claim needs each recurrent memory "
-            f"to lose more than {verdict.reference} in both: p < 0.05, Student's t by seed, Holm-corrected.",
+            f"to lose more than {verdict.reference} in both: p < 0.05, Student's t by seed, Holm-corrected."
+            + (f" Not judged, at chance or with fewer than two seeds: {', '.join(unjudged)}." if unjudged else ""),
             ours=f"{len(worse)} of {len(others)} recurrent memories lose more than {verdict.reference} in both",
             n=len(first.found.items),
             seeds=min(each.seeds for each in able),
