@@ -6,11 +6,7 @@ from ipnet.finding import Finding, finding
 from ipnet.prediction_error import ErrorStanding, compare_errors
 from ipnet.standing import chosen
 
-_SETS = (
-    "simulated_driving",
-    "rc_car",
-    "ddd20",
-)  # all simulated; events of real video; recordings: the last counts
+_SETS = ("simulated_driving", "rc_car", "ddd20")  # simulated, events of real video, recordings: the last counts
 _LOWER = 0.12  # arXiv:2512.15829: 14.4 % in v1 and v2, 12.4 % in v3
 
 Study = Sequence[ErrorStanding]
