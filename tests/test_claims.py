@@ -18,8 +18,8 @@ from ipnet.comparison import comparisons
 from ipnet.device import load_device
 from ipnet.errors import IPNetError
 from ipnet.leak import leak_check
-from ipnet.pairing import paired
-from ipnet.results import Result, holm
+from ipnet.pairing import Paired, paired
+from ipnet.results import Estimate, Result, holm
 from ipnet.robustness_curve import Tested as Disturbed  # not one of pytest's tests
 from ipnet.robustness_result import robustness_file, write_robustness
 from ipnet.standing import paired_with_each
@@ -191,6 +191,22 @@ def test_frontier(frontier: list[bool], stem: list[bool], real: bool, verdict: s
     assert row([results[0], results[2]], "frontier").verdict == "not attempted"
 
 
+def test_a_bank_beside_one_junction_is_no_position() -> None:
+    bank = fabricate("intrinsic@frontier", right_but(N), seed=0)
+    bank = bank.model_copy(
+        update={"config": bank.config | {"contender": "bank", "stands_for": "intrinsic@frontier"}}
+    )
+    one = fabricate("intrinsic@frontier", right_but(N, *range(20)))
+    assert row([bank, one], "frontier").verdict == "not attempted"
+    stem = fabricate("intrinsic@stem", right_but(N, *range(10)))
+    assert row([bank, one, stem], "frontier").verdict == "differs"
+
+
+def test_small_wins_do_not_outweigh_large_losses() -> None:
+    found = Paired("b", 30, 12, 100, 0.008, Estimate(value=-0.02, low=-0.1, high=0.06, n=100, unit="1"))
+    assert found.relation == "not separated from"
+
+
 def test_every_neuron_a_junction() -> None:
     assert row([fabricate("intrinsic", right_but(N), activation="mtj")], "all_mtj").verdict == "reproduced"
     simulated = [fabricate("intrinsic", right_but(N), activation="mtj", real=False)]
@@ -356,7 +372,7 @@ def test_a_recurrent_memory_that_knows_nothing_has_no_say() -> None:
     found = row_of([*noisy(intrinsic=(10, 9, 11), lstm=(50, 47, 52)), *blind])
     assert found.ours == "1 of 1 recurrent memories lose more than intrinsic in both"
     assert "nan" not in found.reason
-    assert found.reason.endswith("Not judged, at chance or with fewer than two seeds: gru.")
+    assert found.reason.endswith("Not judged in both, for want of a spread or of knowledge: gru.")
 
 
 def test_one_seed_says_nothing_of_the_spread() -> None:

@@ -123,7 +123,8 @@ def card_of(result: Result) -> Card[Any, Any] | None:
     if result.model["memory"] != "intrinsic":
         return None
     try:
-        clock = (options.get("clock") or {}) | (options.get("bank") or [{}])[0]
+        horizons = result.physics.get("bank_horizons", [0.0])  # the facts are of the longest, see Intrinsic.report
+        clock = (options.get("clock") or {}) | (options.get("bank") or [{}])[horizons.index(max(horizons))]
         card = load_device(options.get("card", "mtj-thermal"), **clock).card
     except IPNetError:
         return None

@@ -268,6 +268,19 @@ class Network(nn.Module):
         return first.report() if isinstance(first, Memory) else {}
 
 
+def check_stride(run: Run, steps: int) -> None:
+    """Refuse clips whose frames the backbone of a run cannot look at.
+
+    Raises:
+        IPNetError: the temporal stride does not divide the number of frames.
+    """
+    if steps % run.backbone.temporal_stride:
+        raise IPNetError(
+            f"contender '{run.contender}': backbone.temporal_stride must divide task.steps = {steps}; got "
+            f"{run.backbone.temporal_stride}: change one of them."
+        )
+
+
 def build_network(run: Run, shape: tuple[int, int, int], outputs: int) -> Network:
     """The network of a run, its weights drawn from the run's seed without touching the global random state.
 

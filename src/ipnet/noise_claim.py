@@ -27,9 +27,11 @@ def noise(studies: Sequence[Sequence[Tested]]) -> Finding | None:
     for study in sorted(studies, key=_weight, reverse=True):
         verdict, first = judge(study), study[0]
         able = [each for each in verdict.differences if each.perturbation in _WORDS and not math.isnan(each.p)]
-        if {each.perturbation for each in able} != set(_WORDS):
+        judged = [{each.other for each in able if each.perturbation == name} for name in _WORDS]
+        others = set.intersection(*judged)
+        if not others:
             continue
-        others = {each.other for each in able}
+        able = [each for each in able if each.other in others]
         unjudged = sorted({each.other for each in verdict.differences} - others)
         worse = others - {each.other for each in able if each.verdict != "accumulates"}
         return finding(
@@ -38,7 +40,11 @@ def noise(studies: Sequence[Sequence[Tested]]) -> Finding | None:
             reason="Loss in % of what each knew undisturbed, per noise event in a pixel, polarity and frame. "
             f"{' '.join(_sentence(verdict, able, name) for name in _WORDS)} The claim needs each recurrent memory "
             f"to lose more than {verdict.reference} in both: p < 0.05, Student's t by seed, Holm-corrected."
-            + (f" Not judged, at chance or with fewer than two seeds: {', '.join(unjudged)}." if unjudged else ""),
+            + (
+                f" Not judged in both, for want of a spread or of knowledge: {', '.join(unjudged)}."
+                if unjudged
+                else ""
+            ),
             ours=f"{len(worse)} of {len(others)} recurrent memories lose more than {verdict.reference} in both",
             n=len(first.found.items),
             seeds=min(each.seeds for each in able),

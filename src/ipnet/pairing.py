@@ -41,8 +41,11 @@ class Paired:
 
     @property
     def relation(self) -> str:
-        """In words: ``"better than"``, ``"worse than"`` or ``"not separated from"``."""
-        if self.p >= SIGNIFICANCE:
+        """In words: ``"better than"``, ``"worse than"`` or ``"not separated from"``.
+
+        Small wins on many recordings beside large losses on few separate nothing.
+        """
+        if self.p >= SIGNIFICANCE or self.leads != self.is_ahead:
             return "not separated from"
         return "better than" if self.leads else "worse than"
 
@@ -50,6 +53,11 @@ class Paired:
     def leads(self) -> bool:
         """Whether the first did better, by what the test is about: here, on more recordings."""
         return self.better > self.worse
+
+    @property
+    def is_ahead(self) -> bool:
+        """Whether the difference speaks for the first."""
+        return self.difference.value > 0
 
 
 P = TypeVar("P", bound=Paired)
@@ -65,8 +73,10 @@ def paired(first: Sequence[Result], second: Sequence[Result]) -> Paired:
     """The exact sign test over recordings (see the module) on the seeds and clips that both sides have."""
     one, other = (ChainMap(*map(answers_of, results)) for results in (first, second))
     leads: dict[str, list[int]] = {}
-    for key in one.keys() & other.keys():
-        leads.setdefault(key[1].removesuffix(REVERSED), []).append(one[key] - other[key])
+    each_saccade = first[0].config["data"].get("saccade") == "each"  # three clips of one recording
+    for key in sorted(one.keys() & other.keys()):  # in one order, or sums would round differently
+        clip = key[1].removesuffix(REVERSED)
+        leads.setdefault(clip.rpartition("/")[0] if each_saccade else clip, []).append(one[key] - other[key])
     lead = [sum(of) / len(of) for of in leads.values()]
     better, worse = sum(v > 0 for v in lead), sum(v < 0 for v in lead)
     value, low, high = mean_interval(lead) if lead else (0.0, -1.0, 1.0)

@@ -57,7 +57,7 @@ def sweeps(comparison: Comparison) -> list[Sweep]:
     """The memories of a study that stand at two positions or more, in order of their names."""
     memories: dict[str, list[Standing]] = {}
     for standing in comparison.standings.values():
-        if standing.positions:
+        if standing.positions and "stands_for" not in standing.results[0].config:  # a variant is no position
             memories.setdefault(standing.memory, []).append(standing)
     return [_sweep(memory, of) for memory, of in sorted(memories.items()) if len(of) > 1]
 

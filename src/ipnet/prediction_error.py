@@ -22,6 +22,8 @@ class PairedErrors(Paired):
         """Whether the errors of the first are smaller, by their geometric mean over groups."""
         return self.difference.value < 0
 
+    is_ahead = leads
+
 
 @dataclass(frozen=True)
 class ErrorStanding(Seeds):

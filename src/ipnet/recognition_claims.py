@@ -7,6 +7,7 @@ from typing import Any
 from ipnet.comparison import Comparison, card_of, percent
 from ipnet.finding import Finding, finding
 from ipnet.pairing import Paired
+from ipnet.positions import sweeps
 from ipnet.standing import Standing, paired_with_each
 
 _BASELINES = ("rnn", "lstm", "conv2plus1d")  # the last is that whose errors are counted
@@ -86,38 +87,48 @@ def _same_backbone(studies: Sequence[Comparison]) -> Finding | None:
             comparison,
             best,
             met=all(test.relation == "better than" for test in tests) and ratio >= _ERROR_RATIO,
-            reason=f"{best.contender} (chosen by validation) is {_words(tests)} The claim needs {_ERROR_RATIO}x.",
-            ours=f"{percent(best.accuracy)} ({best.contender}); conv2plus1d makes {ratio:.1f}x its errors",
+            reason=f"{best.contender} (chosen by validation) is {_words(tests)} The claim needs {_ERROR_RATIO}x."
+            + _sizes([best, *baselines]),
+            ours=f"{percent(best.accuracy)} ({best.contender}); {baselines[-1].contender} makes {ratio:.1f}x its "
+            "errors",
             interval=(best.low, best.high),
             n=tests[0].n,
         )
     return None
 
 
+def _sizes(standings: Sequence[Standing]) -> str:
+    """A sentence on the sizes of backbones that are not one."""
+    widths = {standing.contender: standing.results[0].model.get("width") for standing in standings}
+    if len(set(widths.values())) == 1:
+        return ""
+    return f" The backbones differ in width: {', '.join(f'{name} {width}' for name, width in widths.items())}."
+
+
 def _frontier(studies: Sequence[Comparison]) -> Finding | None:
     for comparison in studies:
-        able = [standing for standing in comparison.standings.values() if standing.is_intrinsic]
-        chosen = [standing for standing in able if standing.positions == ("frontier",)]
-        others = [standing for standing in able if "frontier" not in standing.positions]
-        if not chosen or not others:
-            continue
-        tests = paired_with_each(chosen[0], others)
-        return _finding(
-            comparison,
-            chosen[0],
-            met=all(test.relation == "better than" for test in tests),
-            reason=f"{chosen[0].contender} is {_words(tests)}",
-            ours=", ".join(f"{percent(s.accuracy)} ({s.contender})" for s in [chosen[0], *others]),
-            interval=(chosen[0].low, chosen[0].high),
-            n=tests[0].n,
-        )
+        for sweep in sweeps(comparison):
+            frontier = sweep.standings[0]
+            others = [of for of in sweep.standings if "frontier" not in of.positions]
+            if not sweep.tests or not others or not all(of.is_intrinsic for of in sweep.standings):
+                continue
+            tests = paired_with_each(frontier, others)
+            return _finding(
+                comparison,
+                frontier,
+                met=all(test.relation == "better than" for test in tests),
+                reason=f"{frontier.contender} is {_words(tests)}",
+                ours=", ".join(f"{percent(s.accuracy)} ({s.contender})" for s in [frontier, *others]),
+                interval=(frontier.low, frontier.high),
+                n=tests[0].n,
+            )
     return None
 
 
 def _all_mtj(studies: Sequence[Comparison]) -> Finding | None:
     for comparison in studies:
         best = comparison.best
-        if best is not None and comparison.results[0].config["backbone"]["activation"] == "mtj":
+        if best is not None and best.results[0].config["backbone"]["activation"] == "mtj":
             return _finding(
                 comparison,
                 best,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, StrictUndefined
 
+from ipnet.budget import Backbone, Training
 from ipnet.cache import content_hash, write_atomically
 from ipnet.cards import Card
 from ipnet.claims import ledger
@@ -216,11 +217,23 @@ def _card_values(card: Card[Any, Any]) -> list[dict[str, str]]:
     return rows
 
 
+_SIZES = ("width", "parameters")  # either displaces the other
+
+
 def _own(results: Sequence[Result]) -> list[dict[str, str]]:
     """A line for each contender that has values of its own, instead of what its study gives to all."""
-    lines = []
+    lines, defaults = [], {"backbone": Backbone.model_fields, "training": Training.model_fields}
     for result in results:
-        values = ", ".join(f"{key} = {toml_value(value)}" for key, value in own_values(result.config).items())
+        told = {  # a default that is not written is an own value as well, where the study has another
+            table: {
+                k: fields[k].default for k in result.config.get("instead_of", {}).get(table, {}) if k not in _SIZES
+            }
+            | result.config[table]
+            for table, fields in defaults.items()
+        }
+        values = ", ".join(
+            f"{key} = {toml_value(value)}" for key, value in own_values(result.config | told).items()
+        )
         if values:
             lines.append({"contender": result.contender, "study": str(result.config["study"]), "values": values})
     return [line for i, line in enumerate(lines) if line not in lines[:i]]

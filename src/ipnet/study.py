@@ -12,7 +12,7 @@ import torch
 
 from ipnet.config import Run
 from ipnet.errors import BusyError
-from ipnet.network import build_network
+from ipnet.network import build_network, check_stride
 from ipnet.perturbation import build_noise
 from ipnet.results import RESULT_FILE, Result
 from ipnet.streaming import evaluating
@@ -44,6 +44,7 @@ def check_runs(runs: list[Run], folder: Path, progress: Progress | None = None) 
     task = build_task(runs[0].task, runs[0].data)
     placed = [(run, folder / run.study / run.name) for run in runs]
     for run, _ in placed:
+        check_stride(run, task.shape[0])
         build_network(run, task.shape[1:], len(task.outputs))
     task.prepare(progress)
     fingerprint = task.facts()["fingerprint"]
@@ -95,7 +96,7 @@ class Cost:
 
 
 def estimate(placed: list[tuple[Run, Path]]) -> list[Cost]:
-    """How long the runs without a result would take, from a few batches of each contender on this machine.
+    """How long the runs without a result would take, from a few batches of each contender on this machine's CPU.
 
     ``minutes = runs epochs (n_train t_train + n_validation t_eval) + runs n_test t_eval``, n in batches and t per
     batch. Nothing is written, and of the test split only the size is looked at.

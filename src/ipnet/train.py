@@ -115,17 +115,25 @@ def alone(folder: Path, part: str = "") -> Iterator[None]:
 
     The lock goes with the process, however it ends.
     """
-    check_writable(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        check_writable(folder)  # says why it is not
     with (folder / f".lock{part}").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise BusyError(
                 f"'{folder}' must be worked on by one process at a time; another one is at it: wait for it, or "
                 "give the processes different contenders or seeds."
             ) from error
+        except OSError as error:
+            raise IPNetError(
+                f"'{folder}' must be on a file system with locks; got '{error.strerror}': choose another folder."
+            ) from error
         for abandoned in [] if part else folder.glob(TEMPORARY):  # those of a part may be another process's
-            abandoned.unlink()  # of a process that was killed while it wrote
+            abandoned.unlink(missing_ok=True)  # of a process that was killed while it wrote
+        check_writable(folder)
         yield
 
 

@@ -7,6 +7,7 @@ split is never asked for.
 """
 
 import csv
+import fcntl
 import io
 import json
 import math
@@ -80,8 +81,10 @@ def tune(
         for name in tuning.contenders:
             locks.enter_context(alone(folder, name))
         optuna.logging.set_verbosity(optuna.logging.ERROR)
-        storage = optuna.storages.RDBStorage(f"sqlite:///{(folder / DATABASE).resolve()}")
-        studies = {name: _open(tuning, name, storage) for name in tuning.contenders}
+        with (folder / ".lock-database").open("w") as lock:  # two that make it at once would both fail
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            storage = optuna.storages.RDBStorage(f"sqlite:///{(folder / DATABASE).resolve()}")
+            studies = {name: _open(tuning, name, storage) for name in tuning.contenders}
         jobs = [
             name for turn in range(trials) for name in tuning.contenders if turn >= len(_counted(studies[name]))
         ]

@@ -16,7 +16,7 @@ from ipnet.config import Run, Study
 from ipnet.contender import Own
 from ipnet.errors import DivergedError, IPNetError
 from ipnet.memory import MEMORIES
-from ipnet.network import Network, build_network
+from ipnet.network import Network, build_network, check_stride
 from ipnet.search import is_interval
 from ipnet.seeds import make_seed
 from ipnet.settings import lay_over, nested
@@ -140,6 +140,7 @@ class Tuning:
                 )
 
     def _network(self, run: Run) -> Network:
+        check_stride(run, self.task.shape[0])
         return build_network(run, self.task.shape[1:], len(self.task.outputs))
 
     def identity(self, contender: str) -> str:

@@ -29,9 +29,9 @@ class Intrinsic(Memory):
         clock: operating values in SI that replace the card's, for example ``{"operation": "bias"}``.
         bank: values that replace those of `clock`, for each junction of a bank; None for one junction.
         amplify: send y = (p - p_cold) / (p_hot - p_cold) instead of p, p_cold being the answer of a junction at
-            rest to no input and p_hot that of one held at V_max: a sense amplifier. The weights behind could learn
-            the same, but slowly, since p may vary by a few per cent; it matters where no norm follows, at the
-            last stage and the head.
+            rest to no voltage and p_hot that of one held at V_max: a sense amplifier. The weights behind could
+            learn the same, but slowly, since p may vary by a few per cent; it matters where no norm follows, at
+            the last stage and the head.
         emission: ``"expectation"`` or ``"sample"``.
         devices: junctions in parallel per neuron, for ``"sample"``.
         seed: of the random draws.
@@ -117,10 +117,10 @@ class Intrinsic(Memory):
 
 
 def _range(device: Device) -> tuple[float, float]:
-    """What a junction of the card answers at rest to no input, and when it has been held at V_max [1]."""
+    """What a junction of the card answers at rest to no voltage, and when it has been held at V_max [1]."""
     nominal = device.nominal if isinstance(device, Varied) else device
     cold = state = nominal.rest(torch.zeros((), dtype=torch.float64))
-    lowest, _ = nominal.cycle(nominal.drive(torch.zeros((), dtype=torch.float64)), cold, lambda p: p)
+    lowest, _ = nominal.cycle(torch.zeros((), dtype=torch.float64), cold, lambda p: p)
     highest, strongest = lowest, nominal.V_max.max()
     for _ in range(1 + math.ceil(_SETTLED * nominal.memory_cycles())):
         highest, state = nominal.cycle(strongest, state, lambda p: p)

@@ -18,7 +18,8 @@ class _Reset(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, dict[str, Any]]:
         """Outputs [T, B, O] of x [T, B, C, H, W], and the state after the last frame."""
-        cut = round(self.share * x.shape[0])
+        stride = self.network.temporal_stride
+        cut = stride * round(self.share * x.shape[0] / stride)
         if not 0 < cut < x.shape[0]:
             outputs, state = self.network(x)
             return outputs, state
@@ -28,7 +29,7 @@ class _Reset(nn.Module):
 
 
 class ResetState(NetworkPerturbation):
-    """The state of every memory is lost after round(level T) frames; the readout goes on over all frames.
+    """The state of every memory is lost after round(level T) looks of the backbone; the readout goes on over all.
 
     A memory that looks at later frames does not look across the reset either. Levels 0 and 1 lose nothing.
     """
