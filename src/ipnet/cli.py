@@ -12,7 +12,7 @@ from ipnet.cli_devices import devices
 from ipnet.cli_recording import recording
 from ipnet.cli_robustness import robustness
 from ipnet.cli_tune import tune
-from ipnet.console import Json, Set, bars, print_json, resumable, show
+from ipnet.console import Json, Set, bars, keep_memory, print_json, resumable, show
 from ipnet.errors import IPNetError
 
 if TYPE_CHECKING:
@@ -235,6 +235,7 @@ def _evidence() -> "list[tuple[Path, Result]]":
 
 def main() -> None:
     """Run the command line; a mistake of the user's is one sentence and exit code 2."""
+    keep_memory()
     try:
         app()
     except IPNetError as error:
