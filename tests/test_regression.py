@@ -11,12 +11,15 @@ from scipy import stats
 
 from conftest import Command
 from fabricated import fabricate, fabricate_errors
+from ipnet.data.simulated_driving import SimulatedDriving
 from ipnet.errors import IPNetError
 from ipnet.prediction_error import compare_errors, error_studies
 from ipnet.report import write_report
 from ipnet.results import Estimate, holm, read_results, write_result
+from ipnet.tables import paired_errors_sheet
 from ipnet.tasks.recognition import Recognition
 from ipnet.tasks.regression import Regression
+from ipnet.tuning import part_of
 
 DATA = {"name": "simulated_driving", "drives": 3, "duration": 2.0, "sensor": 16}
 
@@ -94,6 +97,43 @@ def test_what_cannot_be_predicted(tmp_path: Path) -> None:
         Recognition(data=DATA)
 
 
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_mirror_images_are_learned_from_and_nothing_else(sign: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    if sign == 1:  # a speed, say, looks the same in a mirror
+        monkeypatch.setattr(SimulatedDriving, "handed", ())
+    plain, task = (Regression(data=DATA, steps=4, mirror=mirror) for mirror in (False, True))
+    items, count = task.items("train"), len(plain.items("train"))
+    assert len(items) == 2 * count == task.facts()["items"]["train"] == len(set(items.names))
+    assert items.names[count] == f"{items.names[0]}/mirrored"
+    x, y = items.batch([count + 1, 1, 0])
+    assert torch.equal(x[:, 0], x[:, 1].flip(-1))
+    assert not torch.equal(x[:, 0], x[:, 1])
+    assert y[0] == sign * y[1]
+    both = items.batch(range(2 * count))[1].double().numpy()
+    assert (task.facts()["mean"], task.facts()["sd"]) == pytest.approx(
+        (both.mean(), both.std()), rel=1e-5, abs=1e-5
+    )
+    for split in ("validation", "test"):
+        mine, others = task.items(split), plain.items(split)  # type: ignore[arg-type]
+        assert mine.names == others.names
+        assert torch.equal(mine.batch([0])[0], others.batch([0])[0])
+
+
+def test_a_part_for_tuning_takes_clips_with_their_mirror_images() -> None:
+    items = Regression(data=DATA, steps=4, mirror=True).items("train")
+    names = part_of(items, 7, 0).names
+    assert len(names) == 6
+    assert {name.removesuffix("/mirrored") for name in names} == {n for n in names if not n.endswith("/mirrored")}
+
+
+def test_the_readout_says_which_output_counts() -> None:
+    outputs = torch.arange(6.0).view(3, 2, 1)
+    assert Regression(data=DATA, steps=4).combine(outputs).tolist() == [[2.0], [3.0]]
+    assert Regression(data=DATA, steps=4, readout="last").combine(outputs).tolist() == [[4.0], [5.0]]
+    with pytest.raises(IPNetError, match="readout must be mean or last; got 'first'"):
+        Regression(data=DATA, steps=4, readout="first")  # type: ignore[arg-type]
+
+
 STUDY = """
 study = "tiny_steering"
 contenders = ["none", "intrinsic"]
@@ -134,6 +174,7 @@ def test_contenders_are_compared_by_their_errors_on_the_same_items(tmp_path: Pat
     assert (ratio.value, ratio.low, ratio.high) == (pytest.approx(-0.2),) * 3
     assert (ratio.n, ratio.groups) == (12, 2)  # of the third seed of the LSTM there is no other side
     assert (found.better, found.worse, found.n) == (2, 0, 2)
+    assert found.ratio == pytest.approx(0.8)
     for i, made in enumerate([*lstm, *physics]):
         write_result(tmp_path / str(i), made)
     (study,) = error_studies([*read_results(tmp_path), like])
@@ -143,6 +184,32 @@ def test_contenders_are_compared_by_their_errors_on_the_same_items(tmp_path: Pat
     assert study[1].against.difference.value == pytest.approx(0.25)
     assert study[1].against.other == "intrinsic"
     assert study[1].metric("rmse").unit == "deg"
+    write_result(tmp_path / "copy", physics[0])
+    with pytest.raises(
+        IPNetError, match=r"one result per contender and seed; got seeds \[0, 0, 1\] of 'intrinsic'"
+    ):
+        error_studies(read_results(tmp_path))
+
+
+def test_a_contender_that_shares_no_seed_with_the_reference_is_not_paired() -> None:
+    like = fabricate("lstm", [True] * 6)
+    errors = [1.0, -2.0, 0.5, 3.0, -1.0, 2.0]
+    runs = [
+        fabricate_errors(name, seed, errors, like) for name, seed in (("intrinsic", 0), ("lstm", 1), ("gru", 0))
+    ]
+    (study,) = error_studies(runs)
+    assert {of.contender: of.against is not None for of in study} == {
+        "gru": True,
+        "intrinsic": False,
+        "lstm": False,
+    }
+    sheet = paired_errors_sheet(study)
+    assert sheet is not None
+    assert {row[0].text: row[1].text for row in sheet.rows} == {
+        "gru": "not separated",
+        "intrinsic": "reference",
+        "lstm": "\N{EN DASH}",
+    }
 
 
 def test_who_errs_less_is_not_a_matter_of_the_number_of_groups() -> None:

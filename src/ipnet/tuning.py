@@ -1,6 +1,7 @@
 """What tuning trains: a contender with the values of a trial, on some of the train split, judged by validation."""
 
 import math
+import re
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,8 @@ from ipnet.tasks import Items, Task, build_task
 from ipnet.train import Report, fit
 from ipnet.trainee import Trainee, isolated
 
+_COPY = re.compile("/(reversed|mirrored)$")  # what the name of a copy has after that of its recording
+
 
 @dataclass(frozen=True)
 class Part:
@@ -46,14 +49,14 @@ class Part:
 
 
 def part_of(items: Items, count: int, seed: int) -> Part:
-    """At most `count` items, recordings drawn by seed and taken with their time-reversed copies.
+    """At most `count` items, recordings drawn by seed and taken with their reversed and mirrored copies.
 
     Raises:
         IPNetError: not one recording has so few items.
     """
     recordings: dict[str, list[int]] = {}
     for number, name in enumerate(items.names):
-        recordings.setdefault(name.removesuffix("/reversed"), []).append(number)
+        recordings.setdefault(_COPY.sub("", name), []).append(number)
     known, chosen = list(recordings.values()), list[int]()
     for i in np.random.default_rng(make_seed(seed)).permutation(len(known)):
         if len(chosen) + len(known[i]) > count:

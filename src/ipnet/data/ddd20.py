@@ -64,6 +64,7 @@ class DDD20(WindowSet):
 
     real: ClassVar[bool] = True
     targets = ("steering wheel angle [deg]", "vehicle speed [km/h]")
+    handed = ("steering wheel angle [deg]",)
 
     def __init__(
         self,

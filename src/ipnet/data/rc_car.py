@@ -73,6 +73,7 @@ class RCCar(WindowSet):
     real: ClassVar[bool] = False
     description: ClassVar[str] = "model cars on real tracks (donkeycar): events simulated from real video"
     targets = ("steering angle [1]",)
+    handed = targets
 
     def __init__(
         self,

@@ -63,6 +63,7 @@ class SimulatedDriving(WindowSet):
     real: ClassVar[bool] = False
     description: ClassVar[str] = "simulated driving: a random road seen by a simulated DVS, steering angle"
     targets = ("steering angle [deg]",)
+    handed = targets
 
     def __init__(
         self,

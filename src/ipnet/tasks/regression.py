@@ -24,19 +24,27 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class _Clips:
-    """Frames [N, T, 2, H, W] of a split and what was measured at their end [N]."""
+    """Frames [N, T, 2, H, W] of a split and what was measured at their end [N].
+
+    With `sign`, item N + i is the mirror image of item i, and its target is `sign` times that of the item.
+    """
 
     frames: NDArray[np.float32]
     measured: NDArray[np.float32]
     names: Sequence[str]
+    sign: int = 0
 
     def __len__(self) -> int:
         return len(self.names)
 
     def batch(self, numbers: Sequence[int]) -> tuple[Tensor, Tensor]:
         """Frames x [T, B, 2, H, W] and targets y [B] in their own unit."""
-        chosen = np.asarray(numbers)
-        return torch.from_numpy(self.frames[chosen]).transpose(0, 1), torch.from_numpy(self.measured[chosen])
+        clips, mirrored = np.asarray(numbers) % len(self.measured), np.asarray(numbers) >= len(self.measured)
+        x, y = torch.from_numpy(self.frames[clips]), torch.from_numpy(self.measured[clips])
+        if mirrored.any():
+            chosen = torch.from_numpy(mirrored)
+            x[chosen], y[chosen] = x[chosen].flip(-1), self.sign * y[chosen]
+        return x.transpose(0, 1), y
 
 
 class Regression(ClipTask):
@@ -57,10 +65,13 @@ class Regression(ClipTask):
         steps: T, frames per clip.
         by: what each frame holds an equal share of, ``"time"`` or ``"count"``.
         size: [H, W] of the frames, each dividing the sensor's; None keeps the sensor's.
+        mirror: learn from the mirror image of every training clip as well; the target changes its sign if it is
+            one of the set's `handed`. Validation and test are as they are.
+        readout: the output that counts, the ``"mean"`` over the frames or the one after the ``"last"``.
 
     Raises:
-        IPNetError: an unknown data set, option or target; steps or size that do not fit; a target that is the
-            same in all training clips.
+        IPNetError: an unknown data set, option, target or readout; steps or size that do not fit; a target that
+            is the same in all training clips.
 
     References:
         The smooth L1 loss: R. Girshick, "Fast R-CNN", ICCV 2015.
@@ -76,8 +87,13 @@ class Regression(ClipTask):
         steps: int = 16,
         by: Literal["time", "count"] = "time",
         size: Sequence[int] | None = None,
+        mirror: bool = False,
+        readout: Literal["mean", "last"] = "mean",
     ) -> None:
         super().__init__(data, steps, by, size)
+        if readout not in ("mean", "last"):
+            raise IPNetError(f"readout must be mean or last; got '{readout}'.")
+        self.mirror, self.readout = mirror, readout
         names = [name.partition(" [")[0] for name in self.data.targets]
         if not names:
             raise IPNetError(f"regression needs targets; data set '{self.data_name}' has none: take recognition.")
@@ -87,7 +103,9 @@ class Regression(ClipTask):
         self._column = names.index(wanted)
         self.outputs = (self.data.targets[self._column],)
         self.unit = self.outputs[0].partition(" [")[2].removesuffix("]")
+        self._sign = -1 if self.outputs[0] in self.data.handed else 1
         train = self._measured("train")
+        train = np.concatenate([train, self._sign * train]) if mirror else train
         self._mean, self._sd = float(train.mean()), float(train.std())
         if not self._sd > 0:
             raise IPNetError(
@@ -112,11 +130,21 @@ class Regression(ClipTask):
         return next((groups for targets, groups in self._recordings if np.array_equal(targets, y)), range(len(y)))
 
     def _items(self, split: Split) -> _Clips:
-        return _Clips(self._frames(split), self._measured(split).astype(np.float32), self._names(split))
+        names, sign = self._names(split), 0
+        if self.mirror and split == "train":
+            names, sign = names + [f"{name}/mirrored" for name in names], self._sign
+        return _Clips(self._frames(split), self._measured(split).astype(np.float32), names, sign)
 
     def facts(self) -> dict[str, Any]:
-        """The facts of the clips, the target, and its mean and standard deviation in the training split."""
-        return super().facts() | {"target": self.outputs[0], "mean": self._mean, "sd": self._sd}
+        """The facts of the clips, every copy counted; the target, its mean and standard deviation in training."""
+        facts = super().facts() | {"target": self.outputs[0], "mean": self._mean, "sd": self._sd}
+        if self.mirror:
+            facts["items"] = facts["items"] | {"train": 2 * facts["items"]["train"]}
+        return facts
+
+    def combine(self, outputs: Tensor) -> Tensor:
+        """The output [B, O] that counts, by `readout`."""
+        return outputs[-1] if self.readout == "last" else super().combine(outputs)
 
     def loss(self, output: Tensor, y: Tensor) -> Tensor:
         """Smooth L1 between the output and the standardised target."""
