@@ -59,6 +59,14 @@ def test_the_paired_difference_is_over_recordings() -> None:
     assert _texts(paired_sheet(_study()), "intrinsic@frontier")["is"] == "reference"
 
 
+def test_errors_are_compared_on_the_seeds_that_both_have() -> None:
+    """The reference errs more with a seed that the LSTM does not have, which is none of its business."""
+    reference = [right_but(N, 0), right_but(N, *range(1, 11))]
+    results = [fabricate("intrinsic", right, seed=seed) for seed, right in enumerate(reference)]
+    row = _texts(paired_sheet(Comparison([*results, fabricate("lstm", right_but(N, 0, 1, 2))])), "lstm")
+    assert row["errors"] == "3x"
+
+
 def test_the_cost_has_bytes_and_latency_where_a_result_says_so() -> None:
     plain = fabricate("lstm", right_but(N))
     timed = [

@@ -7,6 +7,7 @@ networks is thus one observation, not three. The test speaks about these network
 interval over seeds speaks about new networks.
 """
 
+import math
 from collections import ChainMap
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -30,6 +31,8 @@ class Paired:
         p: p-value, Holm-corrected where several were compared.
         difference: with its 95 % interval, Student's t over recordings: of answers, the difference in accuracy; of
             measured quantities, the relative difference of the error, negative if the first is better.
+        ratio: errors of the first over those of the other on the seeds and items that both have: error rates, or
+            RMSE of all items; inf if only the other makes none, 1 if neither makes any.
     """
 
     other: str
@@ -38,6 +41,7 @@ class Paired:
     n: int
     p: float
     difference: Estimate
+    ratio: float
 
     @property
     def relation(self) -> str:
@@ -69,12 +73,25 @@ def answers_of(result: Result) -> dict[tuple[int, str], bool]:
     return {(result.seed, item): y == guess for item, y, guess in zip(items, truth, predicted, strict=True)}
 
 
+def ratio_of(errors: float, others: float) -> float:
+    """How many times as large the errors of one are; two that make none are alike.
+
+    Example:
+        >>> ratio_of(6, 2), ratio_of(1, 0), ratio_of(0, 0)
+        (3.0, inf, 1.0)
+    """
+    if others == 0:
+        return 1.0 if errors == 0 else math.inf
+    return errors / others
+
+
 def paired(first: Sequence[Result], second: Sequence[Result]) -> Paired:
     """The exact sign test over recordings (see the module) on the seeds and clips that both sides have."""
     one, other = (ChainMap(*map(answers_of, results)) for results in (first, second))
     leads: dict[str, list[int]] = {}
     each_saccade = first[0].config["data"].get("saccade") == "each"  # three clips of one recording
-    for key in sorted(one.keys() & other.keys()):  # in one order, or sums would round differently
+    shared = sorted(one.keys() & other.keys())  # in one order, or sums would round differently
+    for key in shared:
         clip = key[1].removesuffix(REVERSED)
         leads.setdefault(clip.rpartition("/")[0] if each_saccade else clip, []).append(one[key] - other[key])
     lead = [sum(of) / len(of) for of in leads.values()]
@@ -82,7 +99,8 @@ def paired(first: Sequence[Result], second: Sequence[Result]) -> Paired:
     value, low, high = mean_interval(lead) if lead else (0.0, -1.0, 1.0)
     items = sum(map(len, leads.values()))
     difference = Estimate(value=value, low=low, high=high, n=items, unit="1", groups=len(lead))
-    return Paired(second[0].contender, better, worse, len(lead), mcnemar(better, worse), difference)
+    ratio = ratio_of(*(sum(not answers[key] for key in shared) for answers in (one, other)))
+    return Paired(second[0].contender, better, worse, len(lead), mcnemar(better, worse), difference, ratio)
 
 
 def corrected(tests: Sequence[P]) -> list[P]:

@@ -9,9 +9,9 @@ from scipy import stats
 from ipnet.comparison import command_of, same_setting
 from ipnet.errors import IPNetError
 from ipnet.intervals import log_ratios, paired_ratio
-from ipnet.pairing import Paired, corrected
+from ipnet.pairing import Paired, corrected, ratio_of
 from ipnet.results import Estimate, Result, mean_interval
-from ipnet.standing import Seeds, chosen
+from ipnet.standing import Seeds, chosen, seeds_of
 
 
 class PairedErrors(Paired):
@@ -32,7 +32,8 @@ class ErrorStanding(Seeds):
     Args:
         results: one per seed.
         against: its errors paired with those of the reference, which is the intrinsic contender with the best
-            validation score; None for the reference itself, without one, or if the test split is one group.
+            validation score; None for the reference itself, without one, without a seed that both have, or if the
+            test split is one group.
     """
 
     against: PairedErrors | None = None
@@ -84,11 +85,16 @@ def compare_errors(first: Sequence[Result], second: Sequence[Result]) -> PairedE
     mean, error = float(ratios.mean()), float(stats.sem(ratios))
     p = 2 * float(stats.t.sf(abs(mean) / error, len(ratios) - 1)) if error else float(mean == 0)
     better, worse = int((ratios < 0).sum()), int((ratios > 0).sum())
-    return PairedErrors(second[0].contender, better, worse, len(ratios), p, paired_ratio(*errors, groups))
+    ratio = ratio_of(*(float(np.sqrt(np.mean(of**2))) for of in errors))
+    return PairedErrors(second[0].contender, better, worse, len(ratios), p, paired_ratio(*errors, groups), ratio)
 
 
 def error_studies(results: Sequence[Result]) -> list[list[ErrorStanding]]:
-    """The regression studies among `results`, in their order; in each the contender with the lowest RMSE first."""
+    """The regression studies among `results`, in their order; in each the contender with the lowest RMSE first.
+
+    Raises:
+        IPNetError: two results of one contender and seed.
+    """
     regressions = [result for result in results if result.is_regression]
     return [_ranked(study) for study in same_setting(regressions)]
 
@@ -99,11 +105,12 @@ def _groups(results: Sequence[Result]) -> int:
 
 def _ranked(results: Sequence[Result]) -> list[ErrorStanding]:
     names = dict.fromkeys(result.contender for result in results)
-    standings = [ErrorStanding(tuple(r for r in results if r.contender == name)) for name in names]
+    standings = [ErrorStanding(seeds_of([r for r in results if r.contender == name])) for name in names]
     best = chosen(standings)
     if best is not None and _groups(best.results) > 1:  # a test split of one group has no spread between groups
-        others = [standing for standing in standings if standing is not best]
+        seeds = {result.seed for result in best.results}
+        others = [of for of in standings if of is not best and seeds & {result.seed for result in of.results}]
         tests = corrected([compare_errors(other.results, best.results) for other in others])
-        paired = [ErrorStanding(other.results, test) for other, test in zip(others, tests, strict=True)]
-        standings = [best, *paired]
+        against = dict(zip([of.contender for of in others], tests, strict=True))
+        standings = [ErrorStanding(of.results, against.get(of.contender)) for of in standings]
     return sorted(standings, key=lambda standing: (standing.metric("rmse").value, standing.contender))

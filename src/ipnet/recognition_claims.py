@@ -1,12 +1,11 @@
 """Claims about recognition: the rules that read studies of classes, recordings first (see `ipnet.claims`)."""
 
-import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from ipnet.comparison import Comparison, card_of, percent
 from ipnet.finding import Finding, finding
-from ipnet.pairing import Paired
+from ipnet.pairing import Paired, paired
 from ipnet.positions import sweeps
 from ipnet.standing import Standing, paired_with_each
 
@@ -81,8 +80,7 @@ def _same_backbone(studies: Sequence[Comparison]) -> Finding | None:
         if best is None or len(baselines) < len(_BASELINES):
             continue
         tests = paired_with_each(best, baselines)
-        errors = [1 - standing.accuracy for standing in (baselines[-1], best)]
-        ratio = errors[0] / errors[1] if errors[1] else math.inf
+        ratio = paired(baselines[-1].results, best.results).ratio  # on the seeds that both have
         return _finding(
             comparison,
             best,

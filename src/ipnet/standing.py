@@ -149,6 +149,21 @@ def _pool(results: Sequence[Result], metric: str) -> Proportion | None:
     return wilson(sum(p.successes for p in found), sum(p.n for p in found)) if found else None
 
 
+def seeds_of(results: Sequence[Result]) -> tuple[Result, ...]:
+    """The results of one contender, one per seed.
+
+    Raises:
+        IPNetError: two of one seed.
+    """
+    seeds = [result.seed for result in results]
+    if len(set(seeds)) < len(seeds):
+        raise IPNetError(
+            f"study '{results[0].config['study']}' must hold one result per contender and seed; got seeds {seeds} "
+            f"of '{results[0].contender}': remove the copies."
+        )
+    return tuple(results)
+
+
 def standing_of(results: Sequence[Result]) -> Standing:
     """The standing of a contender from its results, one per seed.
 
@@ -156,12 +171,11 @@ def standing_of(results: Sequence[Result]) -> Standing:
         IPNetError: results without accuracy, or two of one seed.
     """
     name = results[0].validation["score_name"]
-    pooled = _pool(results, name)
-    seeds = [result.seed for result in results]
-    if pooled is None or len(set(seeds)) < len(seeds):
+    pooled = _pool(seeds_of(results), name)
+    if pooled is None:
         raise IPNetError(
-            f"study '{results[0].config['study']}' must hold one result with '{name}' per contender and seed; got "
-            f"seeds {seeds} of '{results[0].contender}': remove the copies."
+            f"study '{results[0].config['study']}' must hold results with '{name}'; got '{results[0].run}' "
+            "without: run the study again."
         )
     mean, low, high = mean_interval([result.metrics[name].value for result in results])
     if len(results) == 1:

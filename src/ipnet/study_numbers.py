@@ -1,5 +1,6 @@
 """The numbers behind the tables of a study, for machines."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,7 +24,9 @@ def _paired_numbers(test: Paired | None) -> dict[str, Any] | None:
     if test is None:
         return None
     names = ["other", "better", "worse", "n", "p", "relation"]
-    return {name: getattr(test, name) for name in names} | {"difference": test.difference.model_dump()}
+    ratio = test.ratio if math.isfinite(test.ratio) else None  # JSON knows no infinity
+    found = {name: getattr(test, name) for name in names}
+    return found | {"difference": test.difference.model_dump(), "ratio": ratio}
 
 
 def _accuracy(comparison: Comparison) -> list[dict[str, Any]]:

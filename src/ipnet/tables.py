@@ -4,6 +4,7 @@ A study of classes has an accuracy table, a study of a measured quantity an erro
 paired comparison with the reference, the intrinsic contender with the best validation score, and by the cost.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -154,18 +155,6 @@ def error_sheet(study: Sequence[ErrorStanding]) -> Sheet:
     return _sheet(f"Errors of the {study[0].results[0].outputs[0]}", heads, rows, note)
 
 
-def times(errors: float, reference: float) -> str:
-    """How many times the errors of a reference.
-
-    Example:
-        >>> times(0.3, 0.1), times(0.1, 0.0), times(0.0, 0.0)
-        ('3x', 'inf', '1x')
-    """
-    if reference == 0:
-        return "1x" if errors == 0 else "inf"
-    return f"{errors / reference:.3g}x"
-
-
 def _p(value: float) -> str:
     return "< 1e-4" if value < 1e-4 else f"{value:.2g}"
 
@@ -178,16 +167,17 @@ def _points(difference: Estimate) -> str:
     return f"{value:+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
-def _paired_row(standing: Seeds, test: Paired | None, ratio: str) -> tuple[Cell, ...]:
+def _paired_row(standing: Seeds, test: Paired | None, reference: str) -> tuple[Cell, ...]:
     if test is None:
-        return _named(standing), Cell("reference"), *(Cell(NONE) for _ in range(4))
+        said = "reference" if standing.contender == reference else NONE
+        return _named(standing), Cell(said), *(Cell(NONE) for _ in range(4))
     return (
         _named(standing),
         Cell(_OUTCOMES[test.relation]),
         Cell(f"{test.better} : {test.worse}", f"of {test.n}"),
         Cell(_p(test.p)),
         Cell(_points(test.difference)),
-        Cell(ratio),
+        Cell("inf" if math.isinf(test.ratio) else f"{test.ratio:.3g}x"),
     )
 
 
@@ -207,38 +197,28 @@ def paired_sheet(comparison: Comparison) -> Sheet | None:
     best = comparison.best
     if best is None or not comparison.against_best:
         return None
-    rows = [
-        _paired_row(
-            standing,
-            comparison.against_best.get(standing.contender),
-            times(1 - standing.accuracy, 1 - best.accuracy),
-        )
-        for standing in comparison.ranking
-    ]
+    tests, name = comparison.against_best, best.contender
+    rows = [_paired_row(of, tests.get(of.contender), name) for of in comparison.ranking]
     note = (
         "The reference is the intrinsic contender that validates best. won : lost: recordings on which the "
         "contender was right more, or less, often, over all seeds and both directions; p: exact sign test, "
         "Holm-corrected over this table; points: difference in accuracy, with Student's t over recordings; "
-        "errors: ratio of error rates."
+        "errors: ratio of error rates. All of it on the seeds that both have."
     )
     heads = _paired_heads("points", "errors")
-    return _sheet(f"Paired with {best.contender}", heads, rows, note)
+    return _sheet(f"Paired with {name}", heads, rows, note)
 
 
 def paired_errors_sheet(study: Sequence[ErrorStanding]) -> Sheet | None:
     """Every contender against the reference; None if there was nothing to pair."""
     if not (other := next((standing.against.other for standing in study if standing.against), "")):
         return None
-    reference = next(standing for standing in study if standing.contender == other).metric("rmse").value
-    rows = [
-        _paired_row(standing, standing.against, times(standing.metric("rmse").value, reference))
-        for standing in study
-    ]
+    rows = [_paired_row(standing, standing.against, other) for standing in study]
     note = (
         "The reference is the intrinsic contender that validates best. won : lost: groups (drives or blocks "
         "of a drive) in which the error of the contender is smaller, or larger; RMSE, %: relative difference "
         "within a group, geometric mean over groups, by the paired t test of its logarithm; p Holm-corrected "
-        "over this table."
+        "over this table; RMSE: ratio over all clips. All of it on the seeds that both have."
     )
     heads = _paired_heads("RMSE, %", "RMSE")
     return _sheet(f"Paired with {other}", heads, rows, note)
