@@ -81,6 +81,15 @@ def test_a_root_takes_the_place_of_the_variable(ipnet, tmp_path: Path, monkeypat
     assert code == 0
     assert json.loads(out)[0]["config"]["data"] == {"name": "nmnist", "validation": 0.25}
     assert os.environ["IPNET_DATA"] == str(tmp_path / "nowhere")
+    with study.open("a") as file:
+        file.write(
+            '\n[robustness]\nevent_drop = [0.5]\n[search]\ntrials = 1\n"training.learning_rate" = [1e-4, 0.1]\n'
+        )
+    for more in (("robustness", tmp_path / "runs", "--config", study), ("tune", study, "-o", tmp_path / "runs")):
+        code, _, err = ipnet(*more)
+        assert (code, "nowhere" in err) == (2, True)
+        code, _, err = ipnet(*more, "--root", tmp_path / "clips")
+        assert (code, "Traceback" in err) == (0, False)
     code, _, err = ipnet(*words, "--root", tmp_path / "elsewhere")
     assert (code, "elsewhere' is none: check the path after --root" in err) == (2, True)
     study.write_text(given, "utf-8")

@@ -1,9 +1,8 @@
 """The command line. Everything heavy is imported inside the command that needs it."""
 
 import sys
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,7 +11,7 @@ from ipnet.cli_devices import devices
 from ipnet.cli_recording import recording
 from ipnet.cli_robustness import robustness
 from ipnet.cli_tune import tune
-from ipnet.console import Json, Set, bars, keep_memory, print_json, resumable, show
+from ipnet.console import Json, Root, Set, bars, keep_memory, print_json, recordings, resumable, show
 from ipnet.errors import IPNetError
 
 if TYPE_CHECKING:
@@ -27,10 +26,6 @@ app.command()(robustness)
 app.command()(tune)
 
 Runs = Annotated[Path, typer.Option("--output", "-o", help="Folder that holds the studies.")]
-
-Root = Annotated[
-    Path | None, typer.Option(help="Folder of the recordings, for this command in place of IPNET_DATA.")
-]
 
 
 def _print_version(wanted: bool) -> None:
@@ -49,21 +44,10 @@ def _main(
     """Working memory made of device physics: magnetic tunnel junctions as neurons for event cameras."""
 
 
-def _recordings(data: dict[str, Any], root: Path | None) -> AbstractContextManager[None]:
-    from ipnet.data._folder import recordings_in
-
-    if root is not None and "root" in data:
-        raise IPNetError(
-            f"the recordings must be in one place; got --root '{root}' and root = '{data['root']}' under [data]: "
-            "leave one of them out."
-        )
-    return recordings_in(root)
-
-
 def _run(runs: "list[Run]", output: Path, *, as_json: bool, root: Path | None = None) -> "list[Result]":
     from ipnet.study import check_runs, execute_all
 
-    with _recordings(runs[0].data, root), bars(runs[0].study, quiet=as_json) as progress:
+    with recordings(runs[0].data, root), bars(runs[0].study, quiet=as_json) as progress:
         placed = check_runs(runs, output, progress.data)
         with resumable():
             return execute_all(placed, progress.run)
@@ -97,7 +81,7 @@ def _costs(
     from ipnet.study import check_runs, estimate
 
     study = read_config(Study, source, settings or ())
-    with _recordings(study.data, root), bars(study.study, quiet=as_json) as progress:
+    with recordings(study.data, root), bars(study.study, quiet=as_json) as progress:
         return estimate(check_runs(study.runs(), output, progress.data))
 
 

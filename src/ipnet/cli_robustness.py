@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ipnet.console import Json, Set, bars, print_json, resumable, show
+from ipnet.console import Json, Root, Set, bars, print_json, recordings, resumable, show
 from ipnet.errors import IPNetError
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def robustness(
         str, typer.Option(help="validation to look around; test for levels that were declared before.")
     ] = "validation",
     settings: Set = None,
+    root: Root = None,
     as_json: Json = False,
 ) -> None:
     """Test finished runs under noise, lost order and faulty hardware; what is done is skipped."""
@@ -45,7 +46,9 @@ def robustness(
     results = find_results(runs)
     if split == "test":
         _require_own_study(config, [result for _, result in results])
-    found = [(study, judge(study)) for study in studies(_evaluate(results, levels, split, quiet=as_json))]  # type: ignore[arg-type]
+    with recordings(results[0][1].config["data"], root):
+        tested = _evaluate(results, levels, split, quiet=as_json)  # type: ignore[arg-type]
+    found = [(study, judge(study)) for study in studies(tested)]
     pictures = _draw(found, runs)
     if as_json:
         print_json(

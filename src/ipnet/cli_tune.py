@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ipnet.console import Json, Set, bars, print_json, resumable, show
+from ipnet.console import Json, Root, Set, bars, print_json, recordings, resumable, show
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +22,7 @@ def tune(
     trials: Annotated[int | None, typer.Option(min=1, help="Per contender; default: those of [search].")] = None,
     contender: Annotated[list[str] | None, typer.Option(help="Tune this one. Repeatable; default: all.")] = None,
     settings: Set = None,
+    root: Root = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder that holds the studies.")] = Path("runs"),
     as_json: Json = False,
 ) -> None:
@@ -35,9 +36,10 @@ def tune(
     study = read_config(Study, config, settings or ())
     folder = output / study.study
     check_writable(folder)
-    tuning = Tuning(study, contender or ())
-    with bars(f"tuning {study.study}", quiet=as_json) as progress, resumable():
-        found = search(tuning, folder, trials or study.search.trials, progress.run)
+    with recordings(study.data, root):
+        tuning = Tuning(study, contender or ())
+        with bars(f"tuning {study.study}", quiet=as_json) as progress, resumable():
+            found = search(tuning, folder, trials or study.search.trials, progress.run)
     if as_json:
         print_json([vars(trial) for trial in found])
     else:

@@ -4,15 +4,21 @@ import ctypes
 import json
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from ipnet.errors import IPNetError
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines instead of a table for people.")]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", help="Change a value: key=value, such as training.epochs=3. Repeatable."),
+]
+Root = Annotated[
+    Path | None, typer.Option(help="Folder of the recordings, for this command in place of IPNET_DATA.")
 ]
 
 _M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_MAX = -1, -2, -4  # <malloc.h> of glibc
@@ -30,6 +36,22 @@ def keep_memory() -> None:
             set_option(_M_MMAP_MAX, 0)
             set_option(_M_TRIM_THRESHOLD, -1)
             set_option(_M_TOP_PAD, 1 << 26)
+
+
+def recordings(data: dict[str, Any], root: Path | None) -> AbstractContextManager[None]:
+    """Look for the recordings of a data set where ``--root`` says, while this lasts.
+
+    Raises:
+        IPNetError: the configuration of the data set says it as well.
+    """
+    from ipnet.data._folder import recordings_in
+
+    if root is not None and "root" in data:
+        raise IPNetError(
+            f"the recordings must be in one place; got --root '{root}' and root = '{data['root']}' under [data]: "
+            "leave one of them out."
+        )
+    return recordings_in(root)
 
 
 def print_json(value: Any) -> None:
