@@ -23,10 +23,11 @@ def test_there_is_evidence() -> None:
 
 
 def test_every_result_is_a_run_of_the_shipped_study(results: list[Result]) -> None:
+    """A study may be committed in parts: what is there has the shipped values."""
     study = read_config(Study, results[0].config["study"])
     shipped = {run.name: run.model_dump(mode="json") for run in study.runs()}
     assert results[0].config["study"] in shipped_configs()
-    assert {result.run: result.config for result in results} == shipped
+    assert {result.run: result.config for result in results}.items() <= shipped.items()
 
 
 def test_metrics_follow_from_the_predictions(results: list[Result]) -> None:
