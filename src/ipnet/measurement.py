@@ -134,9 +134,7 @@ def log_hazard(device: MTJ, conditions: Sequence[Tensor], rule: Quadrature = FIN
     heating = device.power(V_cond, antiparallel=left, rise=ambient)
     warm = device.heat((nothing,) * device.poles, heating, t_cond)
     state = device.heat(warm, nothing, delay)
-    # One node that is a tensor [nodes, 1, 1]: all nodes in one pass.
-    nodes: Any = [(torch.tensor(part, dtype=torch.float64)[:, None, None],) for part in rule]
-    parts = device.log_hazard(V, t_pulse, state, antiparallel=left, rule=Quadrature(*nodes), ambient=ambient)
+    parts = device.log_hazard(V, t_pulse, state, antiparallel=left, rule=rule.at_once(2), ambient=ambient)
     hazard = torch.logsumexp(parts, 0)
     return hazard if warm[0].ndim > 1 else hazard[0]
 

@@ -254,6 +254,14 @@ class Quadrature(NamedTuple):
     times: tuple[float, ...]
     weights: tuple[float, ...]
 
+    def at_once(self, axes: int) -> "Quadrature":
+        """The same as one node that is a tensor [nodes, 1, ...], for an integrand of so many axes.
+
+        What the integrand then gives has the nodes along an axis in front, to be summed over.
+        """
+        times, weights = (torch.tensor(part, dtype=torch.float64).view(-1, *[1] * axes) for part in self)
+        return Quadrature((times,), (weights,))  # type: ignore[arg-type]
+
 
 def quadrature(nodes: int, power: int) -> Quadrature:
     """Gauss-Legendre nodes in u with time = u^power, which resolves a fast start of a pulse for power > 1.

@@ -4,6 +4,7 @@ import importlib
 import inspect
 import pkgutil
 from collections.abc import Iterator
+from functools import cache
 from importlib.metadata import entry_points
 from typing import Any, Generic, TypeVar, get_type_hints
 
@@ -13,6 +14,12 @@ from ipnet.errors import IPNetError, invalid_config, unknown_name
 
 C = TypeVar("C")
 _STRICT = ConfigDict(strict=True, arbitrary_types_allowed=True)
+
+
+@cache
+def _installed(group: str) -> dict[str, str]:
+    """The entry points of a group; what is installed does not change while a process runs."""
+    return {point.name: point.value for point in entry_points(group=group)}
 
 
 class Registry(Generic[C]):
@@ -43,7 +50,7 @@ class Registry(Generic[C]):
             for module in pkgutil.iter_modules(folder)
             if not module.name.startswith("_")
         }
-        return {point.name: point.value for point in entry_points(group=self.package)} | found
+        return _installed(self.package) | found
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(self._modules()))

@@ -7,7 +7,7 @@ from scipy.optimize import minimize_scalar
 from torch import Tensor
 
 from ipnet.errors import IPNetError
-from ipnet.physics import Quadrature, quadrature, require_activated
+from ipnet.physics import FINE, Quadrature, quadrature, require_activated
 from ipnet.surrogate import cloglog
 from ipnet.units import format_si
 
@@ -55,8 +55,17 @@ def check_range(device: "MTJ") -> None:
         _require(who, "V_read", "leave a hot junction as it is", float(read.mean()), "lower")
 
 
-def _p_switch(device: "MTJ", V: Tensor, width: Tensor, state: tuple[Tensor, ...], *, antiparallel: bool) -> Tensor:
-    return cloglog(device.log_hazard(V, width, state, antiparallel=antiparallel))
+def _p_switch(
+    device: "MTJ",
+    V: Tensor,
+    width: Tensor,
+    state: tuple[Tensor, ...],
+    *,
+    antiparallel: bool,
+    rule: Quadrature = FINE,
+) -> Tensor:
+    nodes = rule.at_once(max(part.ndim for part in (V, *state)))
+    return cloglog(device.log_hazard(V, width, state, antiparallel=antiparallel, rule=nodes).logsumexp(0))
 
 
 def _require(who: str, key: str, rule: str, wrong: float, cure: str) -> None:
@@ -82,10 +91,10 @@ def choose_rule(device: "MTJ") -> tuple[Quadrature, float]:
     if device.probes:
         width, V = device.t_probe, device.V_probe.reshape(1)
     with torch.no_grad():
-        exact = cloglog(device.log_hazard(V, width, state, antiparallel=device.resting, rule=_EXACT))
+        exact = _p_switch(device, V, width, state, antiparallel=device.resting, rule=_EXACT)
 
         def error_of(rule: Quadrature) -> float:
-            p = cloglog(device.log_hazard(V, width, state, antiparallel=device.resting, rule=rule))
+            p = _p_switch(device, V, width, state, antiparallel=device.resting, rule=rule)
             return float((p - exact).abs().max())
 
         rule = _single(0.5)
