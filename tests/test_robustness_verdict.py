@@ -12,6 +12,7 @@ from ipnet.pairing import Paired
 from ipnet.results import holm, mcnemar, wilson
 from ipnet.robustness_curve import Tested as Disturbed  # not one of pytest's tests
 from ipnet.robustness_curve import curves, studies
+from ipnet.robustness_figure import robustness_figure
 from ipnet.robustness_verdict import CARRIED, judge, paired_at
 
 N = 100
@@ -36,6 +37,14 @@ def test_slopes_are_least_squares_through_the_undisturbed_score() -> None:
     assert [p.level for p in drop.points] == [0.0, 0.1, 0.2]
     assert (drop.points[1].value, drop.points[1].low) == (pytest.approx(80), pytest.approx(80))
     assert (drop.seeds, drop.n) == (2, 100)
+
+
+def test_what_is_written_below_a_panel_is_no_wider_than_the_panel() -> None:
+    one = fabricate_tested("lstm", 0, 90, late_noise={0.3: 80}, read_noise={0.02: 85}, hot_pixels={0.1: 70})
+    panels = [axes for axes in robustness_figure(curves([one]), "made up").axes if axes.axison]
+    lines = [line for axes in panels for line in axes.get_xlabel().split("\n")]
+    assert len(panels) == 3 < len(lines)
+    assert max(map(len, lines)) <= 45
 
 
 def test_the_slope_of_a_reset_is_held_against_the_distance_from_the_nearer_end() -> None:

@@ -1,6 +1,7 @@
 """The picture of robustness: score against level, one panel per perturbation, one line per contender."""
 
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,6 +15,7 @@ from ipnet.perturbation import PERTURBATIONS
 from ipnet.robustness_curve import Curve
 
 _COLUMNS = 3
+_LINE = 42  # letters below a panel
 
 
 def robustness_figure(curves: Sequence[Curve], title: str) -> Figure:
@@ -60,6 +62,6 @@ def _panel(axes: Axes, curves: Sequence[Curve], contenders: Mapping[str, str]) -
         axes.set_xscale("log", base=2)
         axes.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     axes.set_title(curves[0].perturbation.replace("_", " "), fontsize=9, loc="left")
-    axes.set_xlabel(entry.meaning.replace(" [1]", ""), fontsize=7.5)
+    axes.set_xlabel(textwrap.fill(entry.meaning.replace(" [1]", ""), _LINE), fontsize=7.5)
     axes.grid(color="#e6e9ee", lw=0.8)
     axes.set_axisbelow(True)
