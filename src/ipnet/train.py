@@ -174,7 +174,7 @@ def _train(run: Run, task: Task, folder: Path, checkpoint: str | None, report: R
         trainer.test(trainee, batches, verbose=False)
         latency = frame_latency(network, task.items("validation").batch([0])[0])
     timing = {
-        "train_seconds": round(seconds, 1),
+        "train_seconds": round(seconds, 3),
         "latency_per_frame_s": latency,
         "resumed": checkpoint is not None,
     }

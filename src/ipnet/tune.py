@@ -139,7 +139,7 @@ def _try(tuning: Tuning, contender: str, study: optuna.Study, report: Report) ->
     values = {key: _value(value) for key, value in drawn.params.items()} if drawn else present
     started = time.perf_counter()
     loss, score = tuning.train_once(tuning.run(contender, values), report)
-    facts = {"values": values, "score": score, "seconds": round(time.perf_counter() - started, 1)}
+    facts = {"values": values, "score": score, "seconds": round(time.perf_counter() - started, 3)}
     state = TrialState.COMPLETE if math.isfinite(loss) else TrialState.PRUNED
     value = loss if math.isfinite(loss) else None
     if drawn is None:
