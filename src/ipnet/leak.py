@@ -5,8 +5,7 @@ from collections.abc import Sequence
 from pydantic import BaseModel, ConfigDict
 
 from ipnet.comparison import percent
-from ipnet.pairing import REVERSED
-from ipnet.results import Proportion, Result
+from ipnet.results import Proportion, Result, recording_of
 
 _TIES = 0.005  # of the clips, so one recording in a hundred
 
@@ -15,7 +14,7 @@ def _told_apart(result: Result) -> int:
     """Recordings that were answered differently when played backwards; without memory only rounding does that."""
     answers: dict[str, set[int]] = {}
     for item, predicted in zip(result.predictions["item"], result.predictions["predicted"], strict=True):
-        answers.setdefault(item.removesuffix(REVERSED), set()).add(predicted)
+        answers.setdefault(recording_of(item), set()).add(predicted)
     return sum(len(seen) > 1 for seen in answers.values())
 
 

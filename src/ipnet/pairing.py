@@ -13,10 +13,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from ipnet.results import Estimate, Result, holm, mcnemar, mean_interval
+from ipnet.results import Estimate, Result, holm, mcnemar, mean_interval, recording_of
 
 SIGNIFICANCE = 0.05
-REVERSED = "/reversed"  # what the name of a time-reversed copy ends with
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ def paired(first: Sequence[Result], second: Sequence[Result]) -> Paired:
     each_saccade = first[0].config["data"].get("saccade") == "each"  # three clips of one recording
     shared = sorted(one.keys() & other.keys())  # in one order, or sums would round differently
     for key in shared:
-        clip = key[1].removesuffix(REVERSED)
+        clip = recording_of(key[1])
         leads.setdefault(clip.rpartition("/")[0] if each_saccade else clip, []).append(one[key] - other[key])
     lead = [sum(of) / len(of) for of in leads.values()]
     better, worse = sum(v > 0 for v in lead), sum(v < 0 for v in lead)

@@ -11,6 +11,7 @@ from ipnet.cache import write_atomically
 from ipnet.errors import IPNetError, invalid_config
 
 CONFIDENCE = 0.95
+REVERSED, MIRRORED = "/reversed", "/mirrored"  # what the name of an item's copy ends with
 
 
 class Proportion(BaseModel):
@@ -57,6 +58,16 @@ class Estimate(BaseModel):
 
 
 Metric = Proportion | Estimate
+
+
+def recording_of(item: str) -> str:
+    """The name of the item of which this may be a time-reversed or mirrored copy.
+
+    Example:
+        >>> recording_of("test/subject24/1176/reversed"), recording_of("test/subject24/1176")
+        ('test/subject24/1176', 'test/subject24/1176')
+    """
+    return item.removesuffix(REVERSED).removesuffix(MIRRORED)
 
 
 def wilson(successes: int, n: int) -> Proportion:

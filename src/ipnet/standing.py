@@ -6,8 +6,8 @@ from statistics import median
 from typing import TypeVar
 
 from ipnet.errors import IPNetError
-from ipnet.pairing import REVERSED, Paired, answers_of, corrected, paired
-from ipnet.results import Proportion, Result, mean_interval, wilson
+from ipnet.pairing import Paired, answers_of, corrected, paired
+from ipnet.results import REVERSED, Proportion, Result, mean_interval, wilson
 
 
 @dataclass(frozen=True)

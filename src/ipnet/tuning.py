@@ -1,7 +1,6 @@
 """What tuning trains: a contender with the values of a trial, on some of the train split, judged by validation."""
 
 import math
-import re
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
@@ -18,14 +17,13 @@ from ipnet.contender import Own
 from ipnet.errors import DivergedError, IPNetError
 from ipnet.memory import MEMORIES
 from ipnet.network import Network, build_network, check_stride
+from ipnet.results import recording_of
 from ipnet.search import is_interval
 from ipnet.seeds import make_seed
 from ipnet.settings import lay_over, nested
 from ipnet.tasks import Items, Task, build_task
 from ipnet.train import Report, fit
 from ipnet.trainee import Trainee, isolated
-
-_COPY = re.compile("/(reversed|mirrored)$")  # what the name of a copy has after that of its recording
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ def part_of(items: Items, count: int, seed: int) -> Part:
     """
     recordings: dict[str, list[int]] = {}
     for number, name in enumerate(items.names):
-        recordings.setdefault(_COPY.sub("", name), []).append(number)
+        recordings.setdefault(recording_of(name), []).append(number)
     known, chosen = list(recordings.values()), list[int]()
     for i in np.random.default_rng(make_seed(seed)).permutation(len(known)):
         if len(chosen) + len(known[i]) > count:

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from ipnet.data import DATA, Split
 from ipnet.errors import IPNetError
-from ipnet.results import Metric, wilson
+from ipnet.results import REVERSED, Metric, wilson
 from ipnet.tasks._clips import ClipTask
 
 
@@ -87,7 +87,7 @@ class Recognition(ClipTask):
 
     def _items(self, split: Split) -> _Clips:
         names = self._names(split)
-        names += [f"{name}/reversed" for name in names] if self.reverse_time else []
+        names += [name + REVERSED for name in names] if self.reverse_time else []
         labels = np.array([self.data.label(int(i)) for i in self.data.indices(split)], np.int64)
         return _Clips(
             self._frames(split), labels, names, len(self.data.classes), self.reverse_time, self.swap_polarity

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from ipnet.data import SPLITS, Split
 from ipnet.errors import IPNetError, unknown_name
 from ipnet.intervals import ratio_of_means
-from ipnet.results import Estimate, Metric
+from ipnet.results import MIRRORED, Estimate, Metric
 from ipnet.tasks._clips import ClipTask
 
 Array = NDArray[np.float64]
@@ -132,7 +132,7 @@ class Regression(ClipTask):
     def _items(self, split: Split) -> _Clips:
         names, sign = self._names(split), 0
         if self.mirror and split == "train":
-            names, sign = names + [f"{name}/mirrored" for name in names], self._sign
+            names, sign = names + [name + MIRRORED for name in names], self._sign
         return _Clips(self._frames(split), self._measured(split).astype(np.float32), names, sign)
 
     def facts(self) -> dict[str, Any]:
