@@ -97,6 +97,15 @@ def test_what_cannot_be_predicted(tmp_path: Path) -> None:
         Recognition(data=DATA)
 
 
+def test_a_set_that_does_not_say_what_a_mirror_does_is_not_mirrored(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SimulatedDriving, "handed", None)
+    Regression(data=DATA, steps=4)
+    with pytest.raises(
+        IPNetError, match=r"'simulated_driving' does not: take mirror = false, or give the set handed"
+    ):
+        Regression(data=DATA, steps=4, mirror=True)
+
+
 @pytest.mark.parametrize("sign", [-1, 1])
 def test_mirror_images_are_learned_from_and_nothing_else(sign: int, monkeypatch: pytest.MonkeyPatch) -> None:
     if sign == 1:  # a speed, say, looks the same in a mirror

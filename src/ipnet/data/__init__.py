@@ -29,7 +29,8 @@ class EventSet(abc.ABC):
         classes: the class names, by label; empty for a set without classes.
         targets: names of the measured quantities, each with its unit, as in ``"steering angle [deg]"``; empty for
             a set without any.
-        handed: the targets that change their sign when the world is mirrored left to right, as a steering angle.
+        handed: the targets that change their sign when the world is mirrored left to right, as a steering angle;
+            None where the set does not say.
     """
 
     real: ClassVar[bool]
@@ -37,7 +38,7 @@ class EventSet(abc.ABC):
     sensor: tuple[int, int]
     classes: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
-    handed: tuple[str, ...] = ()
+    handed: tuple[str, ...] | None = None
 
     @abc.abstractmethod
     def indices(self, split: Split) -> NDArray[np.int64]:

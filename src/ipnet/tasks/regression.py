@@ -66,7 +66,7 @@ class Regression(ClipTask):
         by: what each frame holds an equal share of, ``"time"`` or ``"count"``.
         size: [H, W] of the frames, each dividing the sensor's; None keeps the sensor's.
         mirror: learn from the mirror image of every training clip as well; the target changes its sign if it is
-            one of the set's `handed`. Validation and test are as they are.
+            one of the set's `handed`, which must not be None. Validation and test are as they are.
         readout: the output that counts, the ``"mean"`` over the frames or the one after the ``"last"``.
 
     Raises:
@@ -103,7 +103,12 @@ class Regression(ClipTask):
         self._column = names.index(wanted)
         self.outputs = (self.data.targets[self._column],)
         self.unit = self.outputs[0].partition(" [")[2].removesuffix("]")
-        self._sign = -1 if self.outputs[0] in self.data.handed else 1
+        if mirror and self.data.handed is None:
+            raise IPNetError(
+                "mirror = true needs a data set that says in `handed` which targets change their sign in a mirror; "
+                f"'{self.data_name}' does not: take mirror = false, or give the set handed = ()."
+            )
+        self._sign = -1 if self.outputs[0] in (self.data.handed or ()) else 1
         train = self._measured("train")
         train = np.concatenate([train, self._sign * train]) if mirror else train
         self._mean, self._sd = float(train.mean()), float(train.std())
