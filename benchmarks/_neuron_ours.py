@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from _contender import Contender, Stage, pixels
+from _contender import Contender, Stage, finish, pixels
 from _worker import serve, versions
 from ipnet.cards import shipped_cards
 from ipnet.device import load_device
@@ -72,22 +72,24 @@ MAKERS: dict[str, Callable[[int], Contender]] = {
 
 def first_call() -> float:
     """Seconds of the first pass of this process, forwards and backwards; imports and card came before."""
-    module = Neuron(load_device("mtj-thermal"), 2, backend="fused")
-    x = torch.rand(2, 1, 2, 4, 4, requires_grad=True)
+    module = Neuron(load_device("mtj-thermal"), 2, backend="fused").to(sys.argv[2])
+    x = torch.rand(2, 1, 2, 4, 4, device=sys.argv[2], requires_grad=True)
     began = time.perf_counter()
     module(x)[0].sum().backward()
+    finish(sys.argv[2])
     return time.perf_counter() - began
 
 
 def state_bytes(steps: int) -> int:
     """Bytes that the state after `steps` steps of inference keeps alive."""
     with torch.no_grad():
-        _, state = Neuron(load_device("mtj-thermal"), 2, backend="fused")(torch.rand(steps, 1, 2, 4, 4))
+        cell = Neuron(load_device("mtj-thermal"), 2, backend="fused").to(sys.argv[2])
+        _, state = cell(torch.rand(steps, 1, 2, 4, 4, device=sys.argv[2]))
     return sum(part.untyped_storage().nbytes() for part in state)
 
 
 if __name__ == "__main__":
     torch.set_num_threads(int(sys.argv[1]))
-    stage = Stage(MAKERS)
+    stage = Stage(MAKERS, sys.argv[2])
     functions = (stage.names, stage.prepare, stage.time, stage.memory, first_call, state_bytes, versions)
     serve({function.__name__: function for function in functions})

@@ -19,7 +19,7 @@ TAU = 5.0  # steps
 
 
 def spikingjelly(_: int) -> Contender:
-    """Multi-step LIF; on a CPU the library has one implementation."""
+    """Multi-step LIF; the library chooses the implementation, on a GPU its kernel for Triton."""
     from spikingjelly.activation_based.neuron import LIFNode
 
     module = LIFNode(TAU, decay_input=False, step_mode="m")
@@ -53,7 +53,7 @@ def norse_box(_: int) -> Contender:
     """LIF without a synaptic current, in a loop over time."""
     from norse.torch import LIFBoxCell, LIFBoxParameters
 
-    module = LIFBoxCell(LIFBoxParameters(tau_mem_inv=torch.tensor(1.0)), dt=1 / TAU)
+    module = LIFBoxCell(LIFBoxParameters(tau_mem_inv=torch.tensor(1.0, device=sys.argv[2])), dt=1 / TAU)
 
     return Contender(module, lambda x: in_a_loop(module, x, None))
 
@@ -62,7 +62,7 @@ def norse_lif(_: int) -> Contender:
     """LIF with a synaptic current."""
     from norse.torch import LIF, LIFParameters
 
-    module = LIF(LIFParameters(tau_mem_inv=torch.tensor(1.0)), dt=1 / TAU)
+    module = LIF(LIFParameters(tau_mem_inv=torch.tensor(1.0, device=sys.argv[2])), dt=1 / TAU)
     return Contender(module, lambda x: module(x)[0])
 
 
@@ -94,5 +94,5 @@ MAKERS |= {f"{name}_compiled": compiled(make) for name, make in MAKERS.items()}
 
 if __name__ == "__main__":
     torch.set_num_threads(int(sys.argv[1]))
-    stage = Stage(MAKERS)
+    stage = Stage(MAKERS, sys.argv[2])
     serve({function.__name__: function for function in (stage.names, stage.prepare, stage.time, versions)})

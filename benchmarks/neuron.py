@@ -3,6 +3,7 @@
     make bench-peers
     python benchmarks/neuron.py
     python benchmarks/neuron.py --json
+    python benchmarks/neuron.py --device cuda
 
 Contenders take turns, so that what disturbs the machine disturbs all alike; each has a process of its own, since
 the memory that one leaves to a process serves those that follow; one process computes at a time. A pass that is
@@ -19,7 +20,8 @@ Figures, of medians where not said otherwise:
 * ``ratio_to_fastest_peer``: / the fastest leaky integrate-and-fire neuron as its library ships it;
   ``ratio_to_fastest_compiled_peer``: / the fastest of them under `torch.compile`;
 * ``extra_memory_ratio``: the rise of the resident set to its peak over a pass in a fresh process, less the output
-  and the gradient of the input, / (input + output); the input and the gradient of the output were there before.
+  and the gradient of the input, / (input + output); the input and the gradient of the output were there before;
+  on a GPU it is the rise of what torch has handed out.
   ``extra_memory_ratio_with_gradients`` adds both gradients to the numerator. ReLU is the check: nearly 0 and 1;
 * ``linearity_in_T``: largest ``abs(t_T / T / median - 1)`` of the best times t_T of ``seconds_in_T``, equally many
   elements per step; the median is that of t_T / T;
@@ -60,7 +62,7 @@ class Plan(NamedTuple):
     element_steps: int = 4  # T, for the scaling in elements: 640 MB at 1e7
     weighed: tuple[str, ...] = ("ours", "ours_two_poles", "reference", "relu")
     compiled: bool = True
-    only: tuple[str, ...] = ()  # of ours; empty for all
+    only: tuple[str, ...] = ()  # of these contenders; empty for all
 
 
 QUICK = Plan(
@@ -72,8 +74,12 @@ QUICK = Plan(
     4,
     ("ours",),
     compiled=False,
-    only=("relu", "ours", "ours_two_poles", "reference", "lstm", "gru", "convlstm"),
+    only=(
+        *("relu", "ours", "ours_two_poles", "reference", "lstm", "gru", "convlstm"),
+        *("spikingjelly", "snntorch", "norse_box", "norse_lif", "sinabs"),
+    ),
 )
+NEEDED = "relu", "ours", "ours_two_poles"
 
 
 Start = Callable[[], Worker]
@@ -83,17 +89,20 @@ class Lab(NamedTuple):
     """Where it is measured: starts workers."""
 
     threads: int
+    place: str
     caches: str
 
     def ours(self, **environment: str) -> Worker:
         """A worker of IPNet's environment, which compiles into caches of its own."""
-        keys = ("IPNET_CACHE", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME")
+        keys = ("IPNET_CACHE", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME", "TRITON_CACHE_DIR")
         caches = {key: str(Path(self.caches) / key) for key in keys}
-        return Worker(sys.executable, "_neuron_ours.py", self.threads, **self.limits, **caches, **environment)
+        return Worker(
+            sys.executable, "_neuron_ours.py", self.threads, self.place, **self.limits, **caches, **environment
+        )
 
     def theirs(self, python: Path, **environment: str) -> Worker:
         """A worker of the peers' environment."""
-        return Worker(python, "_neuron_peers.py", self.threads, **self.limits, **environment)
+        return Worker(python, "_neuron_peers.py", self.threads, self.place, **self.limits, **environment)
 
     @property
     def limits(self) -> dict[str, str]:
@@ -111,7 +120,7 @@ def compare(
     if theirs:
         with theirs() as worker:
             names = [name for name in worker("names") if plan.compiled or not name.endswith("_compiled")]
-        places |= dict.fromkeys(names, theirs)
+        places |= dict.fromkeys((name for name in names if name in (plan.only or (name,))), theirs)
     measures: dict[str, Callable[[], float]] = {}
     failed = {}
     with ExitStack() as stack:
@@ -193,13 +202,13 @@ def against_peers(ours: float, peers: Mapping[str, Any], reason: str) -> dict[st
     return found
 
 
-def measure(plan: Plan, threads: int, peers: Path, allocator: str) -> dict[str, Any]:
+def measure(plan: Plan, threads: int, place: str, peers: Path, allocator: str) -> dict[str, Any]:
     """Everything, see the module."""
-    here = machine(threads) | {"allocator": allocator}
+    here = machine(threads) | {"allocator": allocator, "place": place}
     reason = "not one of them ran, see not_run"
     environment = WARM if allocator == "warm" else {}
     with tempfile.TemporaryDirectory() as caches:
-        lab = Lab(threads, caches)
+        lab = Lab(threads, place, caches)
         alone = fresh_processes(plan, lab)
         ours, theirs = partial(lab.ours, **environment), None
         if peers.exists():
@@ -250,13 +259,17 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="for machines")
     parser.add_argument("--quick", action="store_true", help="tiny shapes: does it run? The figures mean nothing")
     parser.add_argument("--rounds", type=int, help="of each contender but the slow ones")
+    parser.add_argument("--only", nargs="+", default=(), help=f"contenders beside {', '.join(NEEDED)}")
     parser.add_argument("--threads", type=int, default=2, help="of every contender")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="where layers compute")
     parser.add_argument("--peers", type=Path, default=PEERS, help="interpreter with the other libraries")
     parser.add_argument("--allocator", choices=("system", "warm"), default="system", help="see above")
     options = parser.parse_args()
     plan = QUICK if options.quick else Plan()
     plan = plan._replace(rounds=options.rounds or plan.rounds)
-    found = measure(plan, options.threads, options.peers, options.allocator)
+    if options.only:
+        plan = plan._replace(only=(*NEEDED, *options.only))
+    found = measure(plan, options.threads, options.device, options.peers, options.allocator)
     if options.json:
         print(json.dumps(found, indent=2))
     else:

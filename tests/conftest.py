@@ -15,6 +15,10 @@ from ipnet import cli
 from ipnet.cards import shipped_cards
 from ipnet.device import Device, load_device
 
+if not torch.cuda.is_available():
+    os.environ.setdefault(
+        "TRITON_INTERPRET", "1"
+    )  # kernels for a GPU are run by numpy; read when triton is imported
 torch.set_num_threads(1)  # the test processes share the cores
 
 Command = Callable[..., tuple[int, str, str]]

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.utils.checkpoint import checkpoint
 
-from ipnet import kernel, vector_math
+from ipnet import fused, kernel, vector_math
 from ipnet.device import Device, card_names, load_device
 from ipnet.errors import IPNetError
 from ipnet.kernel_source import write_source
@@ -36,7 +36,8 @@ LARGE = "mtj-uta", "mtj-minnesota"  # the same law with many quadrature nodes, w
 
 
 def inputs(*shape: int, dtype: torch.dtype = torch.float64, seed: int = 0) -> torch.Tensor:
-    return 1.6 * torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=dtype) - 0.3
+    drawn = torch.rand(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    return (1.6 * drawn - 0.3).to(dtype)
 
 
 def neuron(law: str, channels: int, backend: str, **options: object) -> Neuron:
@@ -49,38 +50,35 @@ def results(
     x: torch.Tensor,
     backend: str,
     wanted: tuple[bool, bool, bool] = (True, True, True),
+    place: str = "cpu",
     **options: object,
 ) -> list[torch.Tensor | None]:
     """y, last state, and the gradients of x, gain and first state of a random weighting of both."""
-    cell = neuron(law, x.shape[2], backend, **options)
+    cell = neuron(law, x.shape[2], backend, **options).to(place)
     cell.log_gain.requires_grad_(wanted[1])
     with torch.no_grad():
         cell.log_gain.copy_(torch.linspace(-0.3, 0.3, x.shape[2]))
-    x = x.detach().requires_grad_(wanted[0])
+    x = x.detach().to(place).requires_grad_(wanted[0])
     size = (cell.devices, *x.shape[1:])
     scale = [1e-3 if "[V]" not in name else 0.1 for name in cell.device.state_names]
     scale = [
         1e-6 if "[S]" in name else 10.0 if "[K]" in name else s
         for name, s in zip(cell.device.state_names, scale, strict=True)
     ]
-    first = [(s * inputs(*size, dtype=x.dtype, seed=5).abs()).requires_grad_(wanted[2]) for s in scale]
+    first = [(s * inputs(*size, dtype=x.dtype, seed=5).abs()).to(place).requires_grad_(wanted[2]) for s in scale]
     y, last = cell(x, tuple(first))
-    loss = (y * inputs(*y.shape, dtype=x.dtype, seed=1)).sum()
+    loss = (y * inputs(*y.shape, dtype=x.dtype, seed=1).to(place)).sum()
     for part, s in zip(last, scale, strict=True):
-        loss = loss + (part * inputs(*part.shape, dtype=x.dtype, seed=2)).sum() / s
+        loss = loss + (part * inputs(*part.shape, dtype=x.dtype, seed=2).to(place)).sum() / s
     if loss.requires_grad:
         loss.backward()
-    return [
-        y.detach(),
-        *(part.detach() for part in last),
-        x.grad,
-        cell.log_gain.grad,
-        *(part.grad for part in first),
-    ]
+    found = [y, *last, x.grad, cell.log_gain.grad, *(part.grad for part in first)]
+    return [part if part is None else part.detach().cpu() for part in found]
 
 
-def compare(law: str, x: torch.Tensor, tolerance: float, **options: object) -> None:
-    pairs = zip(results(law, x, "fused", **options), results(law, x, "reference", **options), strict=True)
+def compare(law: str, x: torch.Tensor, tolerance: float, place: str = "cpu", **options: object) -> None:
+    fused = results(law, x, "fused", place=place, **options)
+    pairs = zip(fused, results(law, x, "reference", **options), strict=True)
     for number, (a, b) in enumerate(pairs):
         assert (a is None) == (b is None), number
         if a is not None and b is not None:
@@ -173,7 +171,9 @@ def test_gradients_are_those_of_finite_differences(law: str) -> None:
     def run(x: torch.Tensor, log_gain: torch.Tensor, *first: torch.Tensor) -> tuple[torch.Tensor, ...]:
         gain = cell.device.gain * torch.exp(log_gain)
         stacked = torch.stack(first) / scale if first else x.new_empty(0, 1, *x.shape[1:])
-        y, last = kernel.run_fused(cell.device, x, gain, stacked, torch.empty(0, dtype=torch.int64))
+        y, last = fused.run_fused(
+            fused.number_of(cell.device), x, gain, stacked, torch.empty(0, dtype=torch.int64)
+        )
         return y, scale * last
 
     first = [(part + 0.1).requires_grad_() for part in state]
@@ -320,8 +320,8 @@ def test_a_state_and_its_gradient_of_any_stride() -> None:
         _, (last,) = neuron("mtj-thermal", 3, backend)(x, (rise.permute(3, 2, 0, 1),))
         (last * weights).sum().backward()
         found.append((last.detach(), rise.grad))
-    for fused, plain in zip(*found, strict=True):
-        assert torch.allclose(fused, plain, rtol=1e-10)
+    for one, plain in zip(*found, strict=True):
+        assert torch.allclose(one, plain, rtol=1e-10)
 
 
 def test_activation_checkpointing() -> None:
@@ -366,8 +366,8 @@ def test_an_unknown_operation_falls_back() -> None:
 
 
 def test_small_steps_are_not_worth_compiling(monkeypatch: pytest.MonkeyPatch) -> None:
-    taken = []
-    monkeypatch.setattr("ipnet.neuron.run_fused", lambda *a: taken.append(1) or kernel.run_fused(*a))
+    taken, run = [], fused.run_fused
+    monkeypatch.setattr("ipnet.neuron.run_fused", lambda *a: taken.append(1) or run(*a))
     neuron("leaky", 4, "auto")(inputs(2, 1, 4, 255))
     assert not taken
     neuron("leaky", 4, "auto")(inputs(2, 1, 4, 256))

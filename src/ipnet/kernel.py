@@ -10,8 +10,6 @@ import math
 import os
 import sys
 import threading
-import weakref
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -30,22 +28,19 @@ from ipnet.cache import cache_folder, content_hash, write_atomically
 from ipnet.device import Device
 from ipnet.errors import IPNetError
 from ipnet.kernel_source import SEGMENT, STRIP, write_source
-from ipnet.symbol import UnknownOperationError
+from ipnet.law import not_finite, per_junction, remembered
 
-_REMEMBERED = 16  # shapes of a device whose constants are kept
 _WORTH_A_THREAD = 1 << 18  # element steps
 _SLACK = 1e-5  # of a state at its limit, for rounding
 
 
-class Law(NamedTuple):
+class Compiled(NamedTuple):
     """A compiled law with the constants of one device for one shape."""
 
     module: ModuleType
     scalars: NDArray[Any]
     fields: NDArray[Any]  # number after number, of each [devices, C, ...]
     limits: tuple[float, ...] | None  # see `ipnet.kernel_source.Source`
-    version: tuple[Any, ...]  # of what the constants were computed from, see `_stamp`
-    buffers: list[Tensor]  # of the device: kept, so that no other takes the place of one that is gone
 
     def work(self) -> NDArray[Any]:
         """Room for one call, the same for all calls of a thread: new pages would cost more than a small call."""
@@ -58,11 +53,9 @@ class Law(NamedTuple):
 
 
 _ROOM = threading.local()
-_LOCK = threading.Lock()  # of what is remembered; compiling waits for numba's own
-_LAWS: "weakref.WeakKeyDictionary[Device, OrderedDict[Any, Law]]" = weakref.WeakKeyDictionary()
 
 
-def law_from(device: Device, state: Tensor, *, sample: bool) -> Law:
+def law_from(device: Device, state: Tensor, *, sample: bool) -> Compiled:
     """The compiled law of a device from a state [parts, devices, B, C, ...] on, see `law_of`."""
     law = law_of(device, state.shape[1:], state.dtype, sample=sample)
     ends = [part.aminmax() for part in state] if law.limits else []
@@ -76,10 +69,8 @@ def law_from(device: Device, state: Tensor, *, sample: bool) -> Law:
 
 def law_of(
     device: Device, shape: Sequence[int], dtype: torch.dtype, *, sample: bool, interpolated: bool = True
-) -> Law:
-    """The compiled law of a device, recorded again when a buffer or a plain attribute of it has changed.
-
-    Torch counts the changes of a tensor, except for those made through ``.data`` or numpy.
+) -> Compiled:
+    """The compiled law of a device.
 
     Args:
         device: any device.
@@ -91,40 +82,13 @@ def law_of(
     Raises:
         UnknownOperationError: the law uses an operation that cannot be compiled.
     """
-    buffers = [buffer for module in device.modules() for buffer in module._buffers.values() if buffer is not None]
-    version = (
-        *map(_stamp, buffers),
-        *(item for item in vars(device).items() if isinstance(item[1], int | float | str | tuple)),
-    )
-    key = tuple(shape), dtype, sample, interpolated
-    with _LOCK:
-        known = _LAWS.setdefault(device, OrderedDict())
-        law = known.get(key)
-    if law is None or law.version != version:
+
+    def compiled() -> Compiled:
         source = write_source(device, shape, dtype, sample=sample, interpolated=interpolated)
-        real = _real(dtype)
-        fields = np.empty((len(source.fields), shape[0] * math.prod(shape[2:])), real)
-        for place, field in zip(fields, source.fields, strict=True):
-            place[:] = field.broadcast_to(tuple(shape))[:, 0].reshape(place.shape).numpy()
-        law = Law(
-            _module(source.text),
-            np.array(source.scalars, real),
-            fields.ravel(),
-            source.limits,
-            version,
-            buffers,
-        )
-    with _LOCK:
-        known[key] = law
-        known.move_to_end(key)
-        while len(known) > _REMEMBERED:
-            known.popitem(last=False)
-    return law
+        fields = _flat(per_junction(source.fields, shape, dtype))
+        return Compiled(_module(source.text), np.array(source.scalars, _real(dtype)), fields, source.limits)
 
-
-def _stamp(buffer: Tensor) -> Any:
-    """What differs once a buffer has been replaced or written to."""
-    return buffer.cpu().numpy().tobytes() if buffer.is_inference() else (id(buffer), buffer._version)
+    return remembered(device, ("cpu", tuple(shape), dtype, sample, interpolated), compiled)
 
 
 @cache
@@ -208,7 +172,7 @@ def run_forward(
     if not bool(gain.isfinite().all()):
         raise not_finite(gain, "gains")
     y, last = _empty((x.shape[0], *state.shape[1:]), x), _empty(state.shape, x)
-    marks = _empty((_marks(x) * mark, *state.shape), x)
+    marks = _empty((marks_of(x) * mark, *state.shape), x)
     if not y.numel():
         return y, last.copy_(state), marks
     law = law_from(device, state, sample=bool(keys.numel()))
@@ -273,8 +237,8 @@ def _items(state: Tensor) -> int:
     return state.shape[1] * state.shape[2] * -(-math.prod(state.shape[3:]) // STRIP)
 
 
-def _marks(x: Tensor) -> int:
-    """How many states in between are kept."""
+def marks_of(x: Tensor) -> int:
+    """How many states in between `run_forward` keeps for `run_backward`."""
     return -(-x.shape[0] // SEGMENT)
 
 
@@ -282,99 +246,3 @@ def _per_element(gain: Tensor, x: Tensor) -> NDArray[Any]:
     """The gain of each element [C ...]."""
     array: NDArray[Any] = gain.detach().repeat_interleave(math.prod(x.shape[3:])).numpy()
     return array
-
-
-def not_finite(values: Tensor, what: str) -> IPNetError:
-    """The error for values that hold nan or infinity."""
-    bad = values[~values.isfinite()]
-    return IPNetError(
-        f"{what} must be finite; {bad.numel()} of {values.numel()} are not, the first is {bad[0]:g}: look for a "
-        "learning rate that is too high or a division by zero before the neuron."
-    )
-
-
-_DEVICES: "weakref.WeakValueDictionary[int, Device]" = weakref.WeakValueDictionary()
-_ABLE: "weakref.WeakKeyDictionary[Device, bool]" = weakref.WeakKeyDictionary()
-
-
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def number_of(device: Device) -> int:
-    """The number by which the operators below know a device."""
-    _DEVICES[id(device)] = device
-    return id(device)
-
-
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
-def can_fuse(device: Device) -> bool:
-    """Whether the law of a device can be recorded; one that is wrong in itself will say so in the plain loop."""
-    if device not in _ABLE:
-        try:
-            write_source(device, (1, 1, 1), torch.float32, sample=False)
-            _ABLE[device] = True
-        except (UnknownOperationError, AttributeError, TypeError, RecursionError):
-            _ABLE[device] = False
-    return _ABLE[device]
-
-
-# Custom operators, so that torch.compile takes the kernel for one operation instead of looking into it.
-
-
-@torch.library.custom_op("ipnet::neuron", mutates_args=())
-def _neuron(
-    x: Tensor, gain: Tensor, state: Tensor, keys: Tensor, number: int, mark: bool
-) -> tuple[Tensor, Tensor, Tensor]:
-    return run_forward(_DEVICES[number], x, gain, state, keys, mark=mark)
-
-
-@_neuron.register_fake
-def _(x: Tensor, _: Tensor, state: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
-    marks = x.new_empty(_marks(x) * rest[-1], *state.shape)
-    return x.new_empty(x.shape[0], *state.shape[1:]), x.new_empty(state.shape), marks
-
-
-@torch.library.custom_op("ipnet::neuron_backward", mutates_args=())
-def _neuron_backward(
-    x: Tensor,
-    gain: Tensor,
-    marks: Tensor,
-    y: Tensor,
-    d_y: Tensor,
-    d_last: Tensor,
-    number: int,
-    sample: bool,
-    to_x: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    return run_backward(_DEVICES[number], x, gain, marks, y, d_y, d_last, sample=sample, to_x=to_x)
-
-
-@_neuron_backward.register_fake
-def _(x: Tensor, gain: Tensor, marks: Tensor, *rest: Any) -> tuple[Tensor, Tensor, Tensor]:
-    return x.new_empty(x.shape if rest[-1] else 0), torch.empty_like(gain), x.new_empty(marks.shape[1:])
-
-
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:
-    x, gain, _, keys, ctx.number, _ = inputs
-    ctx.device, ctx.sample = _DEVICES[ctx.number], bool(keys.numel())  # kept alive until the gradients are taken
-    ctx.set_materialize_grads(False)  # marks have none
-    y, _, marks = output
-    ctx.save_for_backward(x, gain, marks, y)
-
-
-def _differentiate(ctx: Any, d_y: Tensor | None, d_last: Tensor | None, *_: Any) -> tuple[Tensor | None, ...]:
-    to_x, to_gain, to_state = ctx.needs_input_grad[:3]
-    saved = ctx.saved_tensors
-    *_, marks, y = saved
-    d_y = torch.zeros_like(y) if d_y is None else d_y
-    d_last = torch.zeros_like(marks[0]) if d_last is None else d_last
-    d_x, d_gain, d_state = _neuron_backward(*saved, d_y, d_last, ctx.number, ctx.sample, to_x)
-    return d_x if to_x else None, d_gain if to_gain else None, d_state if to_state else None, None, None, None
-
-
-_neuron.register_autograd(_differentiate, setup_context=_keep)
-
-
-def run_fused(device: Device, x: Tensor, gain: Tensor, state: Tensor, keys: Tensor) -> tuple[Tensor, Tensor]:
-    """Emissions and last state as of `run_forward`, with gradients, in a form that torch.compile can handle."""
-    mark = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (x, gain, state))
-    y, last, *_ = _neuron(x, gain, state, keys, number_of(device), mark)
-    return y, last

@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from ipnet.device import Device
-from ipnet.interpolation import interpolate
-from ipnet.symbol import Graph, Symbol, gradients, ordered
+from ipnet.law import record
+from ipnet.symbol import Symbol, ordered
 
 BLOCK = 128  # two dozen rows of it stay in the first cache
 STRIP = 1024  # elements that advance together: a page of memory in every step
@@ -190,42 +190,14 @@ def write_source(
     Raises:
         UnknownOperationError: see `ipnet.symbol`.
     """
-    graph, poles = Graph(shape, dtype), range(len(device.state_names))
-    x, gain, y, d_y, d_gain = (graph.given(name) for name in ("x", "gain", "y", "d_y", "d_gain"))
-    state = tuple(graph.given(f"state{i}") for i in poles)
-    d_after = [graph.given(f"d_state{i}") for i in poles]
-    V = device.drive(graph.apply("mul", x, gain))  # type: ignore[arg-type]
-    found: list[Symbol] = []
-
-    def cycle(emit) -> list[Symbol]:  # type: ignore[no-untyped-def]
-        emitted, after = device.cycle(V, state, emit)  # type: ignore[arg-type]
-        return [graph.constant(symbol) for symbol in (emitted, *after)]
-
-    def given(p: Symbol) -> Symbol:
-        found.append(graph.constant(p))
-        return y
-
-    sent, *after = cycle((lambda p: graph.node("draw", graph.constant(p))) if sample else (lambda p: p))
-    _, *advanced = cycle(given)
-    (p,) = found
-    limits = device.limits() if interpolated else None
-    if limits is not None:
-        known = {f"state{i}": (0.0, limit) for i, limit in enumerate(limits)} | {"y": (0.0, 1.0)}
-        *laws, sent, p = interpolate([*after, *advanced, sent, p], known, _COST)
-        after, advanced = laws[: len(after)], laws[len(after) :]
-    (to_y,) = gradients(advanced, d_after, (y,))  # which the probability takes on, drawn or not
-    d_p = graph.apply("add", d_y, to_y)
-    d_x, d_g, *d_state = gradients([*advanced, p], [*d_after, d_p], (x, gain, *state))
+    law = record(device, shape, dtype, sample=sample, costs=_COST if interpolated else None)
+    poles = range(len(device.state_names))
     named = [f"{kind}{i}" for kind in ("state", "d_state") for i in poles]
     writer = _Writer(["x", "gain", "y", "d_y", "d_x", "d_gain", *named])
-    back = {"d_x": d_x, "d_gain": graph.apply("add", d_gain, d_g)}
-    loops = {
-        "STEP": writer.loops({"y": sent} | {f"state{i}": symbol for i, symbol in enumerate(after)}),
-        "ADVANCE": writer.loops({f"state{i}": symbol for i, symbol in enumerate(advanced)}),
-        "BACK": writer.loops(back | {f"d_state{i}": symbol for i, symbol in enumerate(d_state)}),
-    }
+    loops = {"STEP": law.step, "ADVANCE": law.advance, "BACK": law.back}
     text = _MODULE.replace("@bits", "64" if dtype == torch.float64 else "32")
-    for name, loop in loops.items():
+    for name, results in loops.items():
+        loop = writer.loops(results)
         place = f"@{name}\n"
         margin = text.partition(place)[0].rpartition("\n")[2]
         text = text.replace(margin + place, indent(loop, margin))
@@ -240,7 +212,7 @@ def write_source(
         "SPARE": writer.spare,
     }.items():
         text = text.replace(f"@{name}", str(value))
-    return Source(text, writer.scalars, writer.fields, limits)
+    return Source(text, writer.scalars, writer.fields, law.limits)
 
 
 _MODULE = '''\

@@ -1,4 +1,4 @@
-"""The neuron: a device driven over time. The time loop in plain torch; `ipnet.kernel` fuses the same law."""
+"""The neuron: a device driven over time. The time loop in plain torch; `ipnet.fused` fuses the same law."""
 
 import math
 from functools import partial
@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from ipnet.device import Device, State
 from ipnet.errors import IPNetError
-from ipnet.kernel import can_fuse, not_finite, run_fused
+from ipnet.fused import can_fuse, number_of, run_fused
+from ipnet.law import not_finite
 from ipnet.surrogate import sample_spikes
 
 Emission = Literal["expectation", "sample"]
@@ -32,8 +33,8 @@ class Neuron(nn.Module):
         devices: junctions in parallel per neuron, for ``"sample"``.
         seed: of the random draws; the global random state is never used.
         backend: ``"reference"`` is the loop in plain torch, for any machine and law; ``"fused"`` compiles the law
-            for the CPU at the first call, seconds once, and gives the same to rounding (`ipnet.kernel`);
-            ``"auto"`` takes it where it can and a step has at least 1024 junctions, which repay it.
+            for the CPU or, with Triton, for a GPU at the first call, seconds once, and gives the same to rounding
+            (`ipnet.fused`); ``"auto"`` takes it where it can and a step has at least 1024 junctions, to repay it.
 
     Raises:
         IPNetError: unknown emission or backend, fewer than one device, or a law that cannot be fused.
@@ -104,9 +105,9 @@ class Neuron(nn.Module):
         keys = torch.empty(0, dtype=torch.int64)
         if self.emission == "sample":
             keys = torch.randint(-(2**63), 2**63 - 1, (x.shape[0],), generator=self.generator)
-        run = run_fused if self._fused(u) else run_reference
+        run = partial(run_fused, self._number()) if self._fused(u) else partial(run_reference, self.device)
         start = torch.stack(state).to(precise) if state else u.new_empty(0, *shape)
-        y, last = run(self.device, u, gain, start, keys)
+        y, last = run(u, gain, start, keys)
         y = y.mean(1) if self.devices > 1 else y.squeeze(1)
         return y.to(x.dtype), tuple(last.unbind(0))
 
@@ -115,13 +116,24 @@ class Neuron(nn.Module):
             return False
         if self.backend == "auto" and self.devices * math.prod(x.shape[1:]) < _WORTH_FUSING:
             return False
-        able = x.device.type == "cpu" and can_fuse(self.device)
+        able: bool = self._able(x.device.type)
         if self.backend == "fused" and not able:
             raise IPNetError(
-                f"backend = 'fused' needs tensors on the CPU and a law of operations that ipnet.symbol knows; got "
+                "backend = 'fused' needs tensors on the CPU, or on a GPU with Triton installed, and a law of "
+                f"operations that ipnet.symbol knows; got "
                 f"card '{self.device.card.name}' on '{x.device}': use backend = 'auto'."
             )
         return able
+
+    # What torch.compile takes for granted, in methods: of functions it does not accept modules in every version.
+
+    @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+    def _able(self, place: str) -> bool:
+        return can_fuse(self.device, place)
+
+    @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]
+    def _number(self) -> int:
+        return number_of(self.device)
 
 
 def _expectation(p: Tensor) -> Tensor:
