@@ -105,7 +105,7 @@ class Regression(ClipTask):
         self.unit = self.outputs[0].partition(" [")[2].removesuffix("]")
         if mirror and self.data.handed is None:
             raise IPNetError(
-                "mirror = true needs a data set that says in `handed` which targets change their sign in a mirror; "
+                "mirror = true needs a data set that says in `handed` what a mirror does to its targets; "
                 f"'{self.data_name}' does not: take mirror = false, or give the set handed = ()."
             )
         self._sign = -1 if self.outputs[0] in (self.data.handed or ()) else 1
