@@ -8,6 +8,7 @@ import typer
 
 from ipnet import __version__
 from ipnet.cli_devices import devices
+from ipnet.cli_memory import tasks
 from ipnet.cli_recording import recording
 from ipnet.cli_robustness import robustness
 from ipnet.cli_tune import tune
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(devices, name="devices", help="Device cards: measure, fit, check, compare, export.")
+app.add_typer(tasks, name="tasks", help="Human memory tasks, performed by a card.")
 app.command()(recording)
 app.command()(robustness)
 app.command()(tune)

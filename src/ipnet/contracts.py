@@ -22,9 +22,11 @@ from ipnet.data import DATA, SPLITS, EventSet
 from ipnet.device import Device, State, load_device
 from ipnet.errors import IPNetError
 from ipnet.events import check_events
+from ipnet.field import Layout
 from ipnet.memory import MEMORIES, Memory
 from ipnet.network import Network
 from ipnet.neuron import Neuron
+from ipnet.paradigm import PARADIGMS, Judge, Paradigm, Performance, Recall, Show
 from ipnet.perturbation import (
     PERTURBATIONS,
     InputPerturbation,
@@ -130,6 +132,19 @@ def check_perturbation(name: str) -> None:
             network = Network((2, 6, 5), 3, Backbone(width=3, blocks=(1,)), memory).eval()
         clauses = _neutral_on_networks, _careful_with_networks
         _check(f"{who} on a network with '{memory}'", clauses, perturbation, network)
+
+
+def check_paradigm(name: str, **options: Any) -> None:
+    """Check a memory paradigm: its stimuli are a pure function, and what its steps name exists.
+
+    Raises:
+        ContractViolation: the first clause that the paradigm breaks.
+
+    Example:
+        >>> check_paradigm("free_recall", list_length=5)
+    """
+    paradigm = PARADIGMS.build(name, **options)
+    _check(f"paradigm '{name}'", (_documented, _drawn_anew, _named, _counted_by_subject), paradigm)
 
 
 def _check(who: str, clauses: tuple[Callable[..., Findings], ...], *subject: Any) -> None:
@@ -652,3 +667,51 @@ def _careful_with_networks(perturbation: NetworkPerturbation, network: Network) 
             not torch.equal(value, weights[name]) for name, value in network.state_dict().items()
         ):
             yield f"at {level:g}, the network was changed"
+
+
+def _drawn_anew(paradigm: Paradigm) -> Findings:
+    """The items of a trial are a function of its seed and index, in any order."""
+    layout = Layout()
+    there = [paradigm.items(layout, 3, index) for index in range(6)]
+    back = [paradigm.items(layout, 3, index) for index in reversed(range(6))][::-1]
+    if any(not np.array_equal(a, b) for a, b in zip(there, back, strict=True)):
+        yield "a trial was another one when its neighbours had been drawn before"
+    if all(np.array_equal(there[0], other) for other in (*there[1:], paradigm.items(layout, 4, 0))):
+        yield "all trials are the same"
+
+
+def _named(paradigm: Paradigm) -> Findings:
+    """Steps name columns that exist, columns hold items of the field, and something is asked."""
+    layout = Layout()
+    items, script = paradigm.items(layout, 0, 0), paradigm.script()
+    if items.ndim != 1 or not np.issubdtype(items.dtype, np.integer):
+        yield f"items of {items.dtype} {list(items.shape)}, where integers [columns] belong"
+    if items.min() < 0 or items.max() >= layout.words + layout.distractors:
+        yield f"items {items.min()} to {items.max()}, of {layout.words} words and {layout.distractors} distractors"
+    columns = {step.column for step in script if isinstance(step, Show | Judge)}
+    if columns != set(range(len(items))):
+        yield f"columns {sorted(columns)} in the script, and {len(items)} items"
+    if not any(isinstance(step, Judge | Recall) for step in script):
+        yield "a script without judgement or recall"
+
+
+def _counted_by_subject(paradigm: Paradigm) -> Findings:
+    """A score counts what each subject did, of how often it could."""
+    layout, script = Layout(), paradigm.script()
+    items = np.stack([paradigm.items(layout, 0, index) for index in range(8)])
+    judged = sum(isinstance(step, Judge) for step in script)
+    rng = np.random.default_rng(0)
+    named = (
+        rng.integers(-1, layout.words, (8, 5))
+        if any(isinstance(step, Recall) for step in script)
+        else items[:, :0]
+    )
+    answers = Performance(items, rng.normal(size=(8, judged)), named, np.repeat(np.arange(4), 2), 0.0, layout)
+    curves = paradigm.score(answers)
+    if not curves:
+        yield "no curve"
+    for name, rate in curves.items():
+        if len(rate.actual) != 4 or rate.actual.shape != rate.possible.shape:
+            yield f"'{name}' has {list(rate.actual.shape)} counts of {list(rate.possible.shape)} for 4 subjects"
+        if rate.actual.min() < 0 or (rate.actual[rate.possible == 0] > 0).any():
+            yield f"'{name}' counts what could not be"

@@ -258,6 +258,24 @@ def intrusions_per_list(recalls: Recalls) -> Rate:
     return _per_list(recalls, (recalls.answers == -1).sum(1))
 
 
+def share_of(subjects: Integers, happened: NDArray[np.bool_], among: NDArray[np.bool_] | None = None) -> Rate:
+    """``how often it happened / how often it could have`` for each subject: hits, false alarms, right answers.
+
+    Args:
+        subjects: whose trial it was [trials].
+        happened: in each trial [trials, answers].
+        among: where it could have; None for everywhere.
+
+    Example:
+        >>> share_of(np.array([7, 7]), np.array([[True, False], [True, True]])).mean.item()
+        0.75
+    """
+    among = np.ones_like(happened) if among is None else among
+    _, subject = np.unique(subjects, return_inverse=True)
+    actual, possible = (np.bincount(subject, part.sum(1)).astype(np.int64) for part in (happened & among, among))
+    return Rate(np.asarray(happened.shape[1]), actual, possible)
+
+
 def to_psifr(recalls: Recalls) -> dict[str, NDArray[Any]]:
     """Columns of psifr's long table, one row per studied item and per answer; for ``pandas.DataFrame``.
 

@@ -1,0 +1,154 @@
+"""``ipnet tasks``: human memory tasks, performed by a card. Everything heavy is imported where it is needed."""
+
+import tomllib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ipnet.console import Json, bars, print_json, show
+from ipnet.errors import IPNetError
+
+if TYPE_CHECKING:
+    from ipnet.recall import Rate
+
+tasks = typer.Typer(no_args_is_help=False, invoke_without_command=True)
+
+
+@tasks.callback()
+def list_tasks(context: typer.Context, as_json: Json = False) -> None:
+    """List the tasks with their parameters."""
+    if context.invoked_subcommand:
+        return
+    from rich.table import Table
+
+    from ipnet.paradigm import PARADIGMS
+
+    entries = {_dashed(name): PARADIGMS.build(name) for name in PARADIGMS}
+    if as_json:
+        print_json([{"name": name, "title": p.title, "parameters": p.parameters()} for name, p in entries.items()])
+        return
+    table = Table(title="Memory tasks")
+    for head in ("task", "what is asked", "parameters"):
+        table.add_column(head, overflow="fold")
+    for name, paradigm in entries.items():
+        table.add_row(name, paradigm.title, " ".join(_words(paradigm.parameters())))
+    show(table)
+
+
+@tasks.command("run", context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def run_task(
+    context: typer.Context,
+    task: Annotated[str, typer.Argument(help="Name of a task; its parameters follow, as in --list-length 15.")],
+    card: Annotated[str, typer.Option(help="Name of a shipped card, or a TOML file.")] = "mtj-thermal",
+    subjects: Annotated[int, typer.Option(min=2, help="Simulated people.")] = 200,
+    trials: Annotated[int, typer.Option(min=1, help="Trials of each.")] = 10,
+    seed: Annotated[int, typer.Option(help="Of stimuli, patterns and draws.")] = 0,
+    rehearsal: Annotated[
+        bool, typer.Option("--rehearsal", help="In spare cycles the strongest word is pulsed again.")
+    ] = False,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="JSON file to write.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Let a card perform a task; no value of the card is fitted, and every free choice is printed."""
+    from dataclasses import replace
+
+    from ipnet.observer import observer_of, perform
+    from ipnet.paradigm import PARADIGMS
+
+    paradigm = PARADIGMS.build(task.replace("-", "_"), **_options(context.args))
+    observer = replace(observer_of(card), rehearses=rehearsal)
+    with bars(task, quiet=as_json) as progress:
+        done = progress.run(card, 0, 1)
+        performed = perform(
+            observer, paradigm, subjects=subjects, trials=trials, seed=seed, report=lambda share: done(share, "")
+        )
+    curves = paradigm.score(performed)
+    found = {
+        "task": task,
+        "parameters": paradigm.parameters(),
+        "choices": observer.choices(),
+        "subjects": subjects,
+        "trials": trials,
+        "seed": seed,
+        **_plain(curves),
+    }
+    if output:
+        _write(output, found)
+    if as_json:
+        print_json(found)
+    else:
+        _print(task, curves, found["choices"])
+
+
+def _options(words: Sequence[str]) -> dict[str, Any]:
+    """``--list-length 15 --filled false`` as options.
+
+    Raises:
+        IPNetError: a word that is no option, or an option without a value.
+    """
+    options: dict[str, Any] = {}
+    rest = list(words)
+    while rest:
+        name, equals, text = rest.pop(0).partition("=")
+        if not name.startswith("--"):
+            raise IPNetError(f"a parameter of a task is written --name value, as in --delay 10; got '{name}'.")
+        if not equals:
+            if not rest:
+                raise IPNetError(f"the parameter {name} needs a value, as in --delay 10.")
+            text = rest.pop(0)
+        try:
+            value = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        options[name.removeprefix("--").replace("-", "_")] = value
+    return options
+
+
+def _dashed(name: str) -> str:
+    return name.replace("_", "-")
+
+
+def _words(parameters: dict[str, Any]) -> list[str]:
+    return [f"--{_dashed(name)} {str(value).lower()}" for name, value in parameters.items()]
+
+
+def _plain(curves: "dict[str, Rate]") -> dict[str, Any]:
+    """Mean and standard error of each curve, and what it is over."""
+    found: dict[str, Any] = {}
+    for name, curve in curves.items():
+        found[name], found[f"{name}_se"] = curve.mean.tolist(), curve.se.tolist()
+        if curve.mean.ndim:
+            found[f"{name}_at"] = curve.at.tolist()
+    return found
+
+
+def _write(path: Path, found: dict[str, Any]) -> None:
+    import json
+
+    from ipnet.cache import write_atomically
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomically(path, lambda temporary: temporary.write_text(json.dumps(found, indent=1) + "\n", "utf-8"))
+    except OSError as error:
+        raise IPNetError(f"'{path}' cannot be written ({error.strerror}); choose another place.") from error
+
+
+def _print(task: str, curves: "dict[str, Rate]", choices: dict[str, Any]) -> None:
+    from rich.table import Table
+
+    free = {name: value for name, value in choices.items() if name not in ("card", "layout")} | choices["layout"]
+    table = Table(
+        title=f"{task}, simulated people of the card {choices['card']}",
+        caption="free choices: " + ", ".join(f"{name} {value}" for name, value in free.items()),
+    )
+    for head in ("curve", "at", "mean", "standard error"):
+        table.add_column(head)
+    for name, curve in curves.items():
+        places = curve.at.tolist() if curve.mean.ndim else [""]
+        for at, mean, se in zip(places, curve.mean.reshape(-1), curve.se.reshape(-1), strict=True):
+            if mean == mean:  # a lag that never was possible has none
+                table.add_row(name if at == places[0] else "", str(at), f"{mean:.3f}", f"{se:.3f}")
+    show(table)

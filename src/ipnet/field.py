@@ -1,0 +1,136 @@
+"""A memory field: many junctions of one card, in which an item is a pattern of places that are pulsed."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ipnet.device import Device, State
+from ipnet.errors import IPNetError
+from ipnet.neuron import Neuron
+
+NOTHING = -1  # the number of no item
+
+
+class Layout(NamedTuple):
+    """How items lie on the places of a field.
+
+    Args:
+        places: where pulses can be given, each to several junctions at once.
+        size: places of an item; size / places is the sparsity.
+        junctions: in parallel at each place.
+        words: items that can be named; others, the distractors, cannot.
+        distractors: items that are only ever shown.
+        category: words in a row that resemble each other.
+        overlap: share of its places that a word has in common with all others of its category, in [0, 1).
+
+    Raises:
+        IPNetError: from `MemoryField`: a number out of its range.
+    """
+
+    places: int = 512
+    size: int = 32
+    junctions: int = 64
+    words: int = 200
+    distractors: int = 100
+    category: int = 10
+    overlap: float = 0.0
+
+
+class MemoryField:
+    """Places with junctions of one card; see the module.
+
+    Showing an item pulses its places with V_max, once in every cycle. Every cycle ends with the card's own probe,
+    the same for all places, which heats as any probe does. In a cycle without pulses, the junctions that switch
+    are the evidence: of K = size x junctions junctions of a word, n switched, of all junctions the share r, and
+
+        z = (n - K r) / sqrt(K r (1 - r))
+
+    says by how many standard deviations the word stands out. Nothing of the card is changed or fitted.
+
+    All junctions of a place are pulsed alike, and the state of a place is that of their mean (expected spikes heat
+    it); n is drawn for each place with the mean, the variance and the skewness of a binomial number.
+
+    Args:
+        device: of a card without variation.
+        layout: how items lie on the places.
+        seed: of the patterns.
+
+    Raises:
+        IPNetError: a number of the layout out of its range, or junctions that differ.
+
+    Example:
+        >>> from ipnet.device import load_device
+        >>> field = MemoryField(load_device("mtj-thermal"), Layout(), seed=0)
+        >>> _, state = field.cycle(torch.tensor([3]), field.rest(1))
+        >>> p, state = field.cycle(torch.tensor([NOTHING]), state)
+        >>> int(field.evidence(p, torch.Generator().manual_seed(0)).argmax())
+        3
+    """
+
+    def __init__(self, device: Device, layout: Layout, seed: int) -> None:
+        _check(layout)
+        self.layout, self.device = layout, device
+        self.neuron = Neuron(device, channels=1)
+        self.pulse = float((device.V_max - device.V_bias) / device.gain)
+        generator = torch.Generator().manual_seed(seed)
+        common = round(layout.overlap * layout.size)
+        patterns = torch.zeros(layout.words + layout.distractors, layout.places)
+        for word, pattern in enumerate(patterns):
+            if word % layout.category == 0 or word >= layout.words:
+                shared = torch.randperm(layout.places, generator=generator)[: common if word < layout.words else 0]
+            free = torch.ones(layout.places).index_fill(0, shared, 0.0)
+            own = torch.multinomial(free, layout.size - len(shared), generator=generator)
+            pattern[shared] = pattern[own] = 1.0
+        self.patterns = patterns
+
+    def rest(self, trials: int) -> State:
+        """Places that were never pulsed, one field for each trial."""
+        return self.device.rest(torch.zeros(1, trials, 1, self.layout.places))
+
+    @torch.no_grad()
+    def cycle(self, items: Tensor, state: State) -> tuple[Tensor, State]:
+        """One clock cycle of every trial.
+
+        Args:
+            items: the item that is shown in each trial [B], `NOTHING` for none.
+            state: of all places.
+
+        Returns:
+            The probability that a junction of each place switched [B, places], and the state afterwards.
+        """
+        x = torch.zeros(1, len(items), 1, self.layout.places)
+        shown = items >= 0
+        x[0, shown, 0] = self.pulse * self.patterns[items[shown]]
+        p, state = self.neuron(x, state)
+        return p[0, :, 0], state
+
+    def evidence(self, p: Tensor, generator: torch.Generator) -> Tensor:
+        """How far each word stands out: z [B, words], from one draw of all junctions; see the class.
+
+        Args:
+            p: probability that a junction of each place switches [B, places].
+            generator: of the draw.
+        """
+        m, size = self.layout.junctions, self.layout.size
+        variance = m * p * (1 - p)
+        xi = torch.randn(p.shape, generator=generator)
+        switched = m * p + variance.sqrt() * xi + (1 - 2 * p) / 6 * (xi.square() - 1)  # Cornish-Fisher
+        rate = (switched.mean(1, keepdim=True) / m).clamp(1e-9, 1 - 1e-9)
+        K = size * m
+        named = self.patterns[: self.layout.words]
+        return (switched @ named.T - K * rate) / (K * rate * (1 - rate)).sqrt()
+
+
+def _check(layout: Layout) -> None:
+    for name, value in layout._asdict().items():
+        low = 0 if name in ("overlap", "distractors") else 1
+        if not low <= value or not math.isfinite(value):
+            raise IPNetError(f"{name} of a field must be {low} or more and finite; got {value}.")
+    if layout.size > layout.places:
+        raise IPNetError(
+            f"an item must fit into the field; got {layout.size} places of {layout.places}: take a smaller size."
+        )
+    if layout.overlap >= 1:
+        raise IPNetError(f"overlap must be below 1, or words could not be told apart; got {layout.overlap}.")

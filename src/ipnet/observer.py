@@ -1,0 +1,202 @@
+"""An observer: a card that performs a paradigm. All that is free, and so not physics, stands in `Observer`."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import norm
+from torch import Tensor
+
+from ipnet.device import Device, State, load_device
+from ipnet.errors import IPNetError
+from ipnet.field import NOTHING, Layout, MemoryField
+from ipnet.paradigm import Judge, Paradigm, Performance, Recall, Show
+from ipnet.seeds import make_seed
+
+# Fixed on free recall of 20 words at one per second (Murdock 1962), and on nothing else.
+CALIBRATED: dict[str, dict[str, Any]] = {"mtj-thermal": {"t_cycle": 140e-9, "layout": Layout(junctions=112)}}
+_CHUNK = 1024  # trials that are run together
+_DRAWS, _PATTERNS = 1, 2  # streams of random numbers
+
+
+@dataclass(frozen=True)
+class Observer:
+    """What is chosen, once and for all paradigms; the values of the card are as they are.
+
+    Args:
+        card: name of a shipped card, or path of a TOML file.
+        t_cycle: period of the clock [s]; None for the card's.
+        seconds_per_cycle: seconds of an experiment that pass in a cycle of the device [s].
+        false_alarms: how readily noise is taken for memory: probability per decision, in (0, 1/2]. A word that is
+            asked for is called old from the z on that noise exceeds so often; when the words of the field compete
+            to be named, the largest of their z must be one that noise exceeds so often in any of them.
+        patience: cycles in succession in which no word is named, after which recall ends.
+        rehearses: whether the word whose junctions switched most is pulsed again when a cycle is to spare: while
+            nothing is shown, and in every cycle but the first of an item that is.
+        layout: of the memory field.
+
+    Raises:
+        IPNetError: a choice out of its range.
+    """
+
+    card: str = "mtj-thermal"
+    t_cycle: float | None = None
+    seconds_per_cycle: float = 1.0
+    false_alarms: float = 0.05
+    patience: int = 10
+    rehearses: bool = False
+    layout: Layout = field(default_factory=Layout)
+
+    def __post_init__(self) -> None:
+        if not self.seconds_per_cycle > 0:
+            raise IPNetError(f"seconds_per_cycle must be positive; got {self.seconds_per_cycle} s.")
+        if self.patience < 1:
+            raise IPNetError(f"patience must be 1 cycle or more; got {self.patience}.")
+        if not 0 < self.false_alarms <= 0.5:
+            raise IPNetError(f"false_alarms must be above 0 and 1/2 at most; got {self.false_alarms}.")
+
+    def criterion(self, words: int) -> float:
+        """The z that one or more of so many noise values exceed with the probability `false_alarms`."""
+        return float(norm.isf(self.false_alarms / words))
+
+    def device(self) -> Device:
+        """The device of the card, with the chosen clock."""
+        clock: dict[str, Any] = {} if self.t_cycle is None else {"t_cycle": self.t_cycle}
+        return load_device(self.card, **clock)
+
+    def choices(self) -> dict[str, Any]:
+        """Every free choice by name."""
+        return asdict(self) | {"layout": self.layout._asdict()}
+
+
+def observer_of(card: str) -> Observer:
+    """The observer of a card: the choices that were fixed for it, or those of `Observer`.
+
+    Example:
+        >>> observer_of("mtj-thermal").layout.junctions
+        112
+    """
+    return Observer(card=card, **CALIBRATED.get(card, {}))
+
+
+def perform(
+    observer: Observer,
+    paradigm: Paradigm,
+    *,
+    subjects: int = 200,
+    trials: int = 10,
+    seed: int = 0,
+    report: Callable[[float], None] = lambda _: None,
+) -> Performance:
+    """Let an observer perform a paradigm.
+
+    A step of the script lasts as many cycles as fit between its beginning and its end, both rounded to whole
+    cycles, so that nothing is lost over a trial; a judgement takes one cycle. In each cycle of recall the word
+    with the largest z is named, if it reaches the criterion of all words together and was not named before.
+
+    Args:
+        observer: the card and the free choices.
+        paradigm: what is asked.
+        subjects: each with `trials` trials, and patterns that it shares with its neighbours.
+        trials: of each subject.
+        seed: of stimuli, patterns and draws.
+        report: told the share that is done.
+
+    Raises:
+        IPNetError: an item is shown for less than a cycle; see also `MemoryField`.
+    """
+    device, script = observer.device(), paradigm.script()
+    total, parts = subjects * trials, []
+    for start in range(0, total, _CHUNK):
+        numbers = range(start, min(start + _CHUNK, total))
+        items = np.stack([paradigm.items(observer.layout, seed, index) for index in numbers])
+        memory = MemoryField(device, observer.layout, make_seed(seed, start, _PATTERNS))
+        trial = _Trial(observer, memory, torch.from_numpy(items), make_seed(seed, start, _DRAWS))
+        for step, cycles in _timed(observer, script):
+            trial.do(step, cycles)
+        parts.append((items, trial.judged(), trial.named()))
+        report((start + len(numbers)) / total)
+    width = max(named.shape[1] for *_, named in parts)
+    named = [np.pad(part, ((0, 0), (0, width - part.shape[1])), constant_values=NOTHING) for *_, part in parts]
+    return Performance(
+        items=np.concatenate([items for items, *_ in parts]),
+        strength=np.concatenate([judged for _, judged, _ in parts]),
+        recalled=np.concatenate(named),
+        subjects=np.repeat(np.arange(subjects), trials),
+        criterion=observer.criterion(1),
+        layout=observer.layout,
+    )
+
+
+def _timed(observer: Observer, script: list[Any]) -> Iterator[tuple[Any, int]]:
+    """Each step with its number of cycles."""
+    now = 0.0
+    for step in script:
+        end = now + (observer.seconds_per_cycle if isinstance(step, Judge) else step.seconds)
+        cycles = round(end / observer.seconds_per_cycle) - round(now / observer.seconds_per_cycle)
+        if isinstance(step, Show) and not cycles:
+            raise IPNetError(
+                f"an item must be shown for a cycle of the device or longer; got {step.seconds:g} s, and "
+                f"{observer.seconds_per_cycle:g} s per cycle: lower seconds_per_cycle."
+            )
+        yield step, cycles
+        now = end
+
+
+class _Trial:
+    """Trials that run together."""
+
+    def __init__(self, observer: Observer, memory: MemoryField, items: Tensor, seed: int) -> None:
+        self.observer, self.memory, self.items = observer, memory, items
+        self.state: State = memory.rest(len(items))
+        self.criterion = observer.criterion(memory.layout.words)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.p = torch.zeros(len(items), memory.layout.places)
+        self.nothing = torch.full((len(items),), NOTHING)
+        self.strengths: list[Tensor] = []
+        self.answers: list[Tensor] = []
+
+    def do(self, step: Any, cycles: int) -> None:
+        """Carry out one step."""
+        if isinstance(step, Judge):
+            z = self._asked()
+            self.strengths.append(z.gather(1, self.items[:, step.column, None])[:, 0])
+        elif isinstance(step, Recall):
+            self._recall(cycles)
+        else:
+            shown = self.items[:, step.column] if isinstance(step, Show) else self.nothing
+            for number in range(cycles):
+                spare = self.observer.rehearses and (number or shown is self.nothing)
+                self.p, self.state = self.memory.cycle(self._rehearsed(shown) if spare else shown, self.state)
+
+    def judged(self) -> Any:
+        """The z of all judgements [trials, judgements]."""
+        return torch.stack(self.strengths, 1).numpy() if self.strengths else np.zeros((len(self.items), 0))
+
+    def named(self) -> Any:
+        """Words that were named [trials, answers]."""
+        return torch.stack(self.answers, 1).numpy() if self.answers else np.zeros((len(self.items), 0), np.int64)
+
+    def _asked(self) -> Tensor:
+        self.p, self.state = self.memory.cycle(self.nothing, self.state)
+        return self.memory.evidence(self.p, self.generator)
+
+    def _rehearsed(self, shown: Tensor) -> Tensor:
+        """The word whose junctions switched most in the cycle before, if it stands out; else what is shown."""
+        z, word = self.memory.evidence(self.p, self.generator).max(1)
+        return torch.where(z >= self.criterion, word, shown)
+
+    def _recall(self, cycles: int) -> None:
+        trial = torch.arange(len(self.items))
+        said = torch.zeros(len(trial), self.memory.layout.words, dtype=torch.bool)
+        failures = torch.zeros(len(trial), dtype=torch.int64)
+        for _ in range(cycles):
+            z, word = self._asked().masked_fill(said, -torch.inf).max(1)
+            comes = (z >= self.criterion) & (failures < self.observer.patience)
+            self.answers.append(torch.where(comes, word, NOTHING))
+            said[trial[comes], word[comes]] = True
+            failures = torch.where(comes, 0, failures + 1)
+            if bool((failures >= self.observer.patience).all()):
+                break

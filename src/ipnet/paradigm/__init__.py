@@ -1,0 +1,151 @@
+"""Paradigms: tasks by which memory is studied, one per file; what is shown, what is asked, how it is scored.
+
+Drop a file with one `Paradigm` here and it is found, listed, run and tested.
+"""
+
+import abc
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ipnet.errors import IPNetError
+from ipnet.field import Layout
+from ipnet.recall import Rate
+from ipnet.registry import Registry
+
+Integers = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Show:
+    """The item of a column is seen for some seconds."""
+
+    column: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Nothing happens for some seconds."""
+
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Judge:
+    """How strongly the item of a column is remembered, asked in one cycle."""
+
+    column: int
+
+
+@dataclass(frozen=True)
+class Recall:
+    """Whatever comes to mind is named, for so many seconds at most."""
+
+    seconds: float
+
+
+Step = Show | Pause | Judge | Recall
+
+
+@dataclass(frozen=True, eq=False)
+class Performance:
+    """What was answered in many trials.
+
+    Args:
+        items: what was in each column [trials, columns].
+        strength: z of the items that were judged [trials, judgements].
+        recalled: words in the order in which they were named [trials, answers], -1 for none.
+        subjects: whose trial it was [trials].
+        criterion: z from which on an item is called old.
+        layout: of the field.
+    """
+
+    items: Integers
+    strength: Floats
+    recalled: Integers
+    subjects: Integers
+    criterion: float
+    layout: Layout
+
+
+class Paradigm(abc.ABC):
+    """A task; the constructor takes its parameters by keyword, each with a default.
+
+    The contract, checked by `ipnet.contracts.check_paradigm`: `items` is a pure function of (seed, index), in any
+    order and in any process; every column that a step names exists; the numbers of the items lie within the
+    words and distractors it was given.
+
+    Attributes:
+        title: one line that says what is asked.
+    """
+
+    title: ClassVar[str]
+
+    @abc.abstractmethod
+    def script(self) -> list[Step]:
+        """What happens in a trial, in order; the same in all trials."""
+
+    @abc.abstractmethod
+    def items(self, layout: Layout, seed: int, index: int) -> Integers:
+        """What is in each column of trial `index` [columns]: words 0 <= i < words, distractors from there on.
+
+        Raises:
+            IPNetError: too few words for a trial.
+        """
+
+    @abc.abstractmethod
+    def score(self, performance: Performance) -> dict[str, Rate]:
+        """The curves that the field draws, by name; those of people have the same names."""
+
+    def parameters(self) -> dict[str, Any]:
+        """The values of the parameters, by name."""
+        return {name: value for name, value in vars(self).items() if not name.startswith("_")}
+
+
+PARADIGMS: Registry[Paradigm] = Registry("paradigm", __name__, Paradigm)
+
+
+def require(holds: bool, rule: str, value: object, cure: str) -> None:
+    """Refuse a parameter of a paradigm.
+
+    Raises:
+        IPNetError: it does not hold.
+    """
+    if not holds:
+        raise IPNetError(f"{rule}; got {value}: {cure}.")
+
+
+def some_words(layout: Layout, count: int, rng: np.random.Generator) -> Integers:
+    """Different words, at random.
+
+    Raises:
+        IPNetError: the field has fewer.
+    """
+    require(count <= layout.words, f"a trial needs {count} words", layout.words, "raise the words of the field")
+    return rng.permutation(layout.words)[:count]
+
+
+def some_distractors(layout: Layout, count: int, rng: np.random.Generator) -> Integers:
+    """Distractors, at random.
+
+    Raises:
+        IPNetError: the field has none.
+    """
+    known = layout.distractors
+    require(known > 0 or not count, "a filled time needs distractors", known, "raise the field's distractors")
+    return layout.words + rng.integers(0, max(known, 1), count)
+
+
+def in_seconds(duration: float) -> list[float]:
+    """A duration in parts of a second, the last of them what is left.
+
+    Example:
+        >>> in_seconds(2.5)
+        [1.0, 1.0, 0.5]
+    """
+    whole = int(duration)
+    return [1.0] * whole + ([duration - whole] if duration > whole else [])

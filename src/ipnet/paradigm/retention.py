@@ -1,0 +1,67 @@
+"""Retention of a single item over a filled interval (Brown-Peterson)."""
+
+import numpy as np
+
+from ipnet.field import Layout
+from ipnet.paradigm import (
+    Integers,
+    Paradigm,
+    Pause,
+    Performance,
+    Recall,
+    Show,
+    Step,
+    in_seconds,
+    require,
+    some_distractors,
+    some_words,
+)
+from ipnet.paradigm.free_recall import recalls_of
+from ipnet.recall import Rate, serial_position_curve
+
+
+class Retention(Paradigm):
+    """One word, a distracting task, then its recall.
+
+    Args:
+        retention: duration of the task [s].
+        filled: whether distractors fill it, one per second, or nothing does.
+        seconds_per_item: for which the word is shown [s].
+        recall_seconds: time for recall [s].
+
+    References:
+        L. R. Peterson, M. J. Peterson, J. Exp. Psychol. 58, 193 (1959); B. B. Murdock, J. Exp. Psychol. 62, 618
+        (1961).
+    """
+
+    title = "remember one word during a distracting task"
+
+    def __init__(
+        self,
+        *,
+        retention: float = 6.0,
+        filled: bool = True,
+        seconds_per_item: float = 1.0,
+        recall_seconds: float = 10.0,
+    ) -> None:
+        require(retention >= 0, "retention must not be negative", f"{retention} s", "take 0 for none")
+        require(seconds_per_item > 0, "a word must be shown for a while", f"{seconds_per_item} s", "raise it")
+        require(recall_seconds > 0, "recall takes time", f"{recall_seconds} s", "raise recall_seconds")
+        self.retention, self.filled = retention, filled
+        self.seconds_per_item, self.recall_seconds = seconds_per_item, recall_seconds
+
+    def script(self) -> list[Step]:
+        """The word, the task, recall."""
+        parts = in_seconds(self.retention)
+        task = [Show(1 + i, seconds) if self.filled else Pause(seconds) for i, seconds in enumerate(parts)]
+        return [Show(0, self.seconds_per_item), *task, Recall(self.recall_seconds)]
+
+    def items(self, layout: Layout, seed: int, index: int) -> Integers:
+        """A word, then distractors."""
+        rng = np.random.default_rng((seed, index))
+        filled = len(in_seconds(self.retention)) * self.filled
+        return np.concatenate([some_words(layout, 1, rng), some_distractors(layout, filled, rng)])
+
+    def score(self, performance: Performance) -> dict[str, Rate]:
+        """How often the word was named."""
+        return {"recalled": serial_position_curve(recalls_of(performance, 1))}

@@ -1,0 +1,200 @@
+"""Memory paradigms: contracts, stimuli against brute force, and how they are performed."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ipnet.contracts import check_paradigm
+from ipnet.errors import IPNetError
+from ipnet.field import Layout
+from ipnet.observer import CALIBRATED, Observer, observer_of, perform
+from ipnet.paradigm import PARADIGMS, Pause, Show
+
+LAYOUT = Layout(places=128, size=8, junctions=64, words=40, distractors=10, category=5)
+OPTIONS = {
+    "free_recall": [{}, {"delay": 2.5}, {"delay": 3, "filled": False}, {"distractor": 1.5, "list_length": 4}],
+    "n_back": [{}, {"n": 1}, {"n": 5, "lures": 0.5}, {"matches": 0.0, "lures": 0.0}],
+    "recognition": [{}, {"delay": 4.0}],
+    "retention": [{}, {"retention": 0.0}, {"filled": False}],
+}
+
+
+@pytest.mark.parametrize("name", list(PARADIGMS))
+def test_every_paradigm_keeps_the_contract(name: str) -> None:
+    for options in OPTIONS.get(name, [{}]):
+        check_paradigm(name, **options)
+
+
+def test_stimuli_are_the_same_in_another_process() -> None:
+    code = (
+        "from ipnet.paradigm import PARADIGMS; from ipnet.field import Layout;"
+        "print([PARADIGMS.build(n).items(Layout(), 7, 11).tolist() for n in PARADIGMS])"
+    )
+    there = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert json.loads(there) == [PARADIGMS.build(name).items(Layout(), 7, 11).tolist() for name in PARADIGMS]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 5), st.integers(1, 12), st.floats(0, 0.6), st.floats(0, 0.4), st.integers(0, 2**32))
+def test_labels_and_lures_are_those_of_brute_force(
+    n: int, steps: int, matches: float, lures: float, seed: int
+) -> None:
+    """10,000 streams: 50 for each of 200 choices."""
+    paradigm = PARADIGMS.build("n_back", n=n, steps=steps, matches=matches, lures=lures, letters=8)
+    streams = np.stack([paradigm.stream(seed, index) for index in range(50)])
+    for letters, match, lure in zip(streams, *paradigm.kinds(streams), strict=True):
+        columns = dict(enumerate(letters[:n]))  # what stands in each of them
+        for step, letter in enumerate(letters[n:], n):
+            own = columns[step % n]
+            assert match[step - n] == (letter == own)
+            others = [seen for column, seen in columns.items() if column != step % n]
+            assert lure[step - n] == (letter != own and letter in others)
+            columns[step % n] = letter
+
+
+def test_shares_of_matches_and_lures_are_as_asked() -> None:
+    paradigm = PARADIGMS.build("n_back", n=3, steps=2000, matches=0.3, lures=0.2)
+    match, lure = paradigm.kinds(paradigm.stream(0, 0)[None])
+    assert match.mean() == pytest.approx(0.3, abs=0.05)
+    assert lure.mean() == pytest.approx(0.2, abs=0.05)
+
+
+def test_steps_take_the_cycles_between_their_rounded_ends() -> None:
+    from ipnet.observer import _timed
+
+    script = [Show(0, 1.5), Pause(0.2), Show(1, 1.5), Pause(0.0)]
+    assert [cycles for _, cycles in _timed(Observer(), script)] == [2, 0, 1, 0]
+    with pytest.raises(IPNetError, match=r"got 0.2 s, and 1 s per cycle: lower seconds_per_cycle"):
+        list(_timed(Observer(), [Show(0, 0.2)]))
+
+
+def test_a_performance_is_a_function_of_its_seed() -> None:
+    paradigm = PARADIGMS.build("free_recall", list_length=4)
+    state = torch.get_rng_state()
+    first, same, other = (
+        perform(Observer(layout=LAYOUT), paradigm, subjects=3, trials=2, seed=seed) for seed in (1, 1, 2)
+    )
+    assert np.array_equal(first.recalled, same.recalled)
+    assert not np.array_equal(first.items, other.items)
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@pytest.mark.parametrize("name", list(PARADIGMS))
+def test_a_memoryless_card_is_at_chance(name: str) -> None:
+    """What it names or calls old has nothing to do with what it was shown."""
+    paradigm = PARADIGMS.build(name)
+    performed = perform(Observer(card="memoryless"), paradigm, subjects=40, trials=10)
+    curves = paradigm.score(performed)
+    if "hits" in curves:
+        wrong = curves["false_alarms"]
+        assert abs(curves["hits"].mean - wrong.mean) < 4 * np.hypot(curves["hits"].se, wrong.se)
+        assert wrong.mean == pytest.approx(0.05, abs=0.02)
+    else:
+        named = curves.get("serial_position", curves.get("recalled")).mean.mean()
+        answers = (performed.recalled >= 0).sum(1).mean()
+        assert named < 4 * answers / Layout().words + 0.01
+
+
+def test_recall_begins_with_the_end_of_a_list_and_fades() -> None:
+    paradigm = PARADIGMS.build("free_recall", list_length=10)
+    curve = paradigm.score(perform(observer_of("mtj-thermal"), paradigm, subjects=30, trials=4))
+    recalled = curve["serial_position"].mean
+    assert recalled[-1] > 0.9
+    assert (np.diff(recalled[4:]) > 0).all()
+    assert curve["probability_first_recall"].mean.argmax() == 9
+    delayed = PARADIGMS.build("free_recall", list_length=10, delay=15)
+    late = delayed.score(perform(observer_of("mtj-thermal"), delayed, subjects=30, trials=4))
+    assert late["serial_position"].mean[-1] < recalled[-1] / 3
+
+
+def test_rehearsal_keeps_the_first_word() -> None:
+    paradigm = PARADIGMS.build("free_recall", list_length=10, seconds_per_item=2)
+    first = []
+    for rehearses in (False, True):
+        observer = Observer(t_cycle=140e-9, rehearses=rehearses)
+        curves = paradigm.score(perform(observer, paradigm, subjects=20, trials=2))
+        first.append(curves["serial_position"].mean[0])
+    assert first[1] > first[0] + 0.5
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"seconds_per_cycle": 0.0}, "seconds_per_cycle must be positive; got 0.0 s"),
+        ({"patience": 0}, "patience must be 1 cycle or more; got 0"),
+        ({"false_alarms": 0.6}, r"false_alarms must be above 0 and 1/2 at most; got 0.6"),
+    ],
+)
+def test_bad_choices_are_refused(change: dict[str, float], message: str) -> None:
+    with pytest.raises(IPNetError, match=message):
+        Observer(**change)
+
+
+def test_the_command_predicts_what_is_asked_for(ipnet, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    words = (
+        "tasks",
+        "run",
+        "free-recall",
+        "--list-length",
+        5,
+        "--seconds-per-item",
+        2,
+        "--delay=0",
+        "--subjects",
+        4,
+    )
+    code, out, err = ipnet(*words, "--trials", 2, "--json", "-o", tmp_path / "new" / "found.json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert json.loads((tmp_path / "new" / "found.json").read_text()) == found
+    for key in ("serial_position", "probability_first_recall"):
+        assert len(found[key]) == len(found[f"{key}_se"]) == 5
+    assert 0 <= found["mean_recalled"] <= 5
+    assert found["mean_recalled_se"] >= 0
+    assert found["parameters"]["list_length"] == 5
+    assert found["choices"]["layout"]["junctions"] == CALIBRATED["mtj-thermal"]["layout"].junctions
+    assert {"card", "t_cycle", "seconds_per_cycle", "false_alarms", "patience", "rehearses"} < set(
+        found["choices"]
+    )
+    code, out, _ = ipnet(*words)
+    assert code == 0
+    assert "free choices: t_cycle" in out
+
+
+def test_the_command_lists_the_tasks(ipnet) -> None:  # type: ignore[no-untyped-def]
+    code, out, _ = ipnet("tasks", "--json")
+    assert code == 0
+    assert [entry["name"] for entry in json.loads(out)] == ["free-recall", "n-back", "recognition", "retention"]
+    assert "--list-length 20" in " ".join(ipnet("tasks")[1].split())
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("free-recal",), "unknown paradigm 'free_recal'; did you mean 'free_recall'?"),
+        (("free-recall", "--list-lenght", 3), "did you mean 'list_length'?"),
+        (("free-recall", "--list-length", "x"), "'list_length' must be a valid integer; got 'x'"),
+        (("free-recall", "--list-length"), "the parameter --list-length needs a value, as in --delay 10"),
+        (("free-recall", "15"), "is written --name value, as in --delay 10; got '15'"),
+        (("free-recall", "--list-length", 300), "a trial needs 300 words; got 200: raise the words"),
+        (("free-recall", "--delay", -1), "delay must not be negative; got -1 s: take 0 for none"),
+        (("n-back", "--n", 0), "n must be 1 or more; got 0: raise n"),
+        (("n-back", "--matches", 0.9, "--lures", 0.3), "matches and lures are shares of all steps"),
+        (("n-back", "--letters", 30), "every letter needs a category; got 30: take 20 at most"),
+        (("retention", "--retention", -2), "retention must not be negative; got -2 s"),
+        (("recognition", "--list-length", 0), "a list must have 1 word or more; got 0"),
+        (("free-recall", "--card", "no-such"), "no-such"),
+    ],
+)
+def test_bad_words_of_the_command(ipnet, words: tuple[object, ...], message: str) -> None:  # type: ignore[no-untyped-def]
+    code, _, err = ipnet("tasks", "run", *words, "--subjects", 2, "--trials", 1)
+    assert code == 2
+    assert message in err
+    assert "Traceback" not in err
