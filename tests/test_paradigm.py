@@ -15,13 +15,16 @@ from ipnet.contracts import check_paradigm
 from ipnet.errors import IPNetError
 from ipnet.field import Layout
 from ipnet.observer import CALIBRATED, Observer, observer_of, perform
-from ipnet.paradigm import PARADIGMS, Pause, Show
+from ipnet.paradigm import PARADIGMS, Pause, Performance, Show
 
 LAYOUT = Layout(places=128, size=8, junctions=64, words=40, distractors=10, category=5)
 OPTIONS = {
     "free_recall": [{}, {"delay": 2.5}, {"delay": 3, "filled": False}, {"distractor": 1.5, "list_length": 4}],
     "n_back": [{}, {"n": 1}, {"n": 5, "lures": 0.5}, {"matches": 0.0, "lures": 0.0}],
     "recognition": [{}, {"delay": 4.0}],
+    "proactive_interference": [{}, {"ab_presentations": 3}],
+    "retroactive_interference": [{"list_length": 3, "interpolated_lists": 4}, {"interpolated_lists": 0}],
+    "serial_recall": [{}, {"distractors": 3, "kinds": "identical"}, {"distractors": 2, "list_length": 1}],
     "retention": [{}, {"retention": 0.0}, {"filled": False}],
 }
 
@@ -96,10 +99,54 @@ def test_a_memoryless_card_is_at_chance(name: str) -> None:
         wrong = curves["false_alarms"]
         assert abs(curves["hits"].mean - wrong.mean) < 4 * np.hypot(curves["hits"].se, wrong.se)
         assert wrong.mean == pytest.approx(0.05, abs=0.02)
-    else:
-        named = curves.get("serial_position", curves.get("recalled")).mean.mean()
-        answers = (performed.recalled >= 0).sum(1).mean()
-        assert named < 4 * answers / Layout().words + 0.01
+        return
+    found = [curves[key] for key in ("serial_position", "recalled", "B", "C") if key in curves]
+    answers = np.concatenate([performed.recalled, performed.named], 1)
+    guessed = (answers >= 0).sum() / len(answers)  # words that were named, per trial
+    assert all(rate.mean.mean() < 4 * guessed / Layout().category + 0.01 for rate in found)
+    assert guessed < 2 + 0.1 * performed.named.shape[1]
+
+
+def test_serial_recall_scores_what_is_named_at_its_place() -> None:
+    paradigm = PARADIGMS.build("serial_recall", list_length=3)
+    items = np.stack([paradigm.items(Layout(), 0, index) for index in range(2)])
+    named = items[:, :3].copy()
+    named[0, 1], named[1, [0, 1]] = -1, named[1, [1, 0]]
+    nothing = np.zeros((2, 0))
+    curves = paradigm.score(
+        Performance(items, nothing, named, nothing.astype(int), np.array([0, 1]), 1.6, Layout())
+    )
+    assert curves["serial_position"].actual.tolist() == [[1, 0, 1], [0, 0, 1]]
+    assert curves["recalled"].actual.tolist() == [2, 1]
+    assert curves["without_error"].actual.tolist() == [0, 0]
+
+
+def test_interference_is_scored_by_list_and_by_response() -> None:
+    pairs = PARADIGMS.build("proactive_interference", pairs=3)
+    items = pairs.items(Layout(), 0, 0)[None]
+    B, C, asked = items[0, :3], items[0, 3:6], items[0, 6:]
+    assert sorted(asked) == sorted(C)
+    assert (B // 10 == C // 10).all()
+    assert (B != C).all()
+    of = {int(c): int(b) for b, c in zip(B, C, strict=True)}
+    named = np.array([[of[int(asked[0])], asked[1], -1]])
+    empty, who = np.zeros((1, 0)), np.array([0])
+    shares = pairs.score(Performance(items, empty, named, empty.astype(int), who, 1.6, Layout()))
+    assert {name: share.actual.tolist() for name, share in shares.items()} == {"B": [1], "C": [1]}
+    lists = PARADIGMS.build("retroactive_interference", list_length=4, interpolated_lists=2)
+    items = lists.items(Layout(), 0, 0)[None]
+    assert len(set(items[0])) == 12
+    recalled = items[:, [1, 3, 6]]  # two of the first list, one of the second
+    curves = lists.score(Performance(items, empty, empty.astype(int), recalled, who, 1.6, Layout()))
+    assert curves["recalled"].mean == 0.5
+    assert curves["intrusions"].mean == 1
+
+
+def test_distractors_are_the_same_or_not() -> None:
+    for kinds, different in (("identical", 1), ("different", 3)):
+        paradigm = PARADIGMS.build("serial_recall", distractors=3, kinds=kinds)
+        shown = paradigm.items(Layout(distractors=10_000), 0, 0)[5:].reshape(5, 3)
+        assert [len(set(after)) for after in shown.tolist()] == [different] * 5
 
 
 def test_recall_begins_with_the_end_of_a_list_and_fades() -> None:
@@ -171,7 +218,7 @@ def test_the_command_predicts_what_is_asked_for(ipnet, tmp_path: Path) -> None: 
 def test_the_command_lists_the_tasks(ipnet) -> None:  # type: ignore[no-untyped-def]
     code, out, _ = ipnet("tasks", "--json")
     assert code == 0
-    assert [entry["name"] for entry in json.loads(out)] == ["free-recall", "n-back", "recognition", "retention"]
+    assert [entry["name"] for entry in json.loads(out)] == sorted(name.replace("_", "-") for name in PARADIGMS)
     assert "--list-length 20" in " ".join(ipnet("tasks")[1].split())
 
 
@@ -189,6 +236,11 @@ def test_the_command_lists_the_tasks(ipnet) -> None:  # type: ignore[no-untyped-
         (("n-back", "--matches", 0.9, "--lures", 0.3), "matches and lures are shares of all steps"),
         (("n-back", "--letters", 30), "every letter needs a category; got 30: take 20 at most"),
         (("retention", "--retention", -2), "retention must not be negative; got -2 s"),
+        (("serial-recall", "--list-length", 11), "every place needs a word; got 11: take 10 at most"),
+        (("serial-recall", "--distractors", -1), "distractors must not be negative; got -1: take 0 for none"),
+        (("serial-recall", "--kinds", "odd"), "'kinds' must be 'different' or 'identical'; got 'odd'"),
+        (("retroactive-interference", "--interpolated-lists", -1), "must not be negative; got -1: take 0"),
+        (("proactive-interference", "--pairs", 21), "every cue needs a category; got 21: take 20 at most"),
         (("recognition", "--list-length", 0), "a list must have 1 word or more; got 0"),
         (("free-recall", "--card", "no-such"), "no-such"),
     ],

@@ -26,7 +26,7 @@ from ipnet.field import Layout
 from ipnet.memory import MEMORIES, Memory
 from ipnet.network import Network
 from ipnet.neuron import Neuron
-from ipnet.paradigm import PARADIGMS, Judge, Paradigm, Performance, Recall, Show
+from ipnet.paradigm import PARADIGMS, Cue, Judge, Paradigm, Performance, Recall, Show
 from ipnet.perturbation import (
     PERTURBATIONS,
     InputPerturbation,
@@ -688,11 +688,11 @@ def _named(paradigm: Paradigm) -> Findings:
         yield f"items of {items.dtype} {list(items.shape)}, where integers [columns] belong"
     if items.min() < 0 or items.max() >= layout.words + layout.distractors:
         yield f"items {items.min()} to {items.max()}, of {layout.words} words and {layout.distractors} distractors"
-    columns = {step.column for step in script if isinstance(step, Show | Judge)}
+    columns = {step.column for step in script if isinstance(step, Show | Judge | Cue)}
     if columns != set(range(len(items))):
         yield f"columns {sorted(columns)} in the script, and {len(items)} items"
-    if not any(isinstance(step, Judge | Recall) for step in script):
-        yield "a script without judgement or recall"
+    if not any(isinstance(step, Judge | Cue | Recall) for step in script):
+        yield "a script that asks nothing"
 
 
 def _counted_by_subject(paradigm: Paradigm) -> Findings:
@@ -701,12 +701,11 @@ def _counted_by_subject(paradigm: Paradigm) -> Findings:
     items = np.stack([paradigm.items(layout, 0, index) for index in range(8)])
     judged = sum(isinstance(step, Judge) for step in script)
     rng = np.random.default_rng(0)
-    named = (
-        rng.integers(-1, layout.words, (8, 5))
-        if any(isinstance(step, Recall) for step in script)
-        else items[:, :0]
-    )
-    answers = Performance(items, rng.normal(size=(8, judged)), named, np.repeat(np.arange(4), 2), 0.0, layout)
+    cues = sum(isinstance(step, Cue) for step in script)
+    answered = 5 * any(isinstance(step, Recall) for step in script)
+    named, recalled = (rng.integers(-1, layout.words, (8, count)) for count in (cues, answered))
+    strength, subjects = rng.normal(size=(8, judged)), np.repeat(np.arange(4), 2)
+    answers = Performance(items, strength, named, recalled, subjects, 0.0, layout)
     curves = paradigm.score(answers)
     if not curves:
         yield "no curve"

@@ -43,14 +43,15 @@ class MemoryField:
 
     Showing an item pulses its places with V_max, once in every cycle. Every cycle ends with the card's own probe,
     the same for all places, which heats as any probe does. In a cycle without pulses, the junctions that switch
-    are the evidence: of K = size x junctions junctions of a word, n switched, of all junctions the share r, and
+    are the evidence: with n_i of them at place i, of mean M and variance S^2 over all places, a word stands out by
 
-        z = (n - K r) / sqrt(K r (1 - r))
+        z = (sum_{i of the word} n_i - size M) / sqrt(size (1 - size / places) S^2)
 
-    says by how many standard deviations the word stands out. Nothing of the card is changed or fitted.
+    standard deviations of what as many places chosen at random would give.
+    Nothing of the card is changed or fitted.
 
     All junctions of a place are pulsed alike, and the state of a place is that of their mean (expected spikes heat
-    it); n is drawn for each place with the mean, the variance and the skewness of a binomial number.
+    it); n_i is drawn for each place with the mean, the variance and the skewness of a binomial number.
 
     Args:
         device: of a card without variation.
@@ -106,21 +107,22 @@ class MemoryField:
         p, state = self.neuron(x, state)
         return p[0, :, 0], state
 
-    def evidence(self, p: Tensor, generator: torch.Generator) -> Tensor:
-        """How far each word stands out: z [B, words], from one draw of all junctions; see the class.
+    def switched(self, p: Tensor, generator: torch.Generator) -> Tensor:
+        """How many junctions of each place switch [B, places], one draw; see the class.
 
         Args:
             p: probability that a junction of each place switches [B, places].
             generator: of the draw.
         """
-        m, size = self.layout.junctions, self.layout.size
-        variance = m * p * (1 - p)
-        xi = torch.randn(p.shape, generator=generator)
-        switched = m * p + variance.sqrt() * xi + (1 - 2 * p) / 6 * (xi.square() - 1)  # Cornish-Fisher
-        rate = (switched.mean(1, keepdim=True) / m).clamp(1e-9, 1 - 1e-9)
-        K = size * m
-        named = self.patterns[: self.layout.words]
-        return (switched @ named.T - K * rate) / (K * rate * (1 - rate)).sqrt()
+        m, xi = self.layout.junctions, torch.randn(p.shape, generator=generator)
+        return m * p + (m * p * (1 - p)).sqrt() * xi + (1 - 2 * p) / 6 * (xi.square() - 1)  # Cornish-Fisher
+
+    def evidence(self, p: Tensor, generator: torch.Generator) -> Tensor:
+        """How far each word stands out: z [B, words], from one draw of all junctions; see the class."""
+        n, size = self.switched(p, generator), self.layout.size
+        mean, variance = n.mean(1, keepdim=True), n.var(1, keepdim=True)
+        named, share = self.patterns[: self.layout.words], size / self.layout.places
+        return (n @ named.T - size * mean) / (size * (1 - share) * variance).clamp(min=1e-9).sqrt()
 
 
 def _check(layout: Layout) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor
 from ipnet.device import Device, State, load_device
 from ipnet.errors import IPNetError
 from ipnet.field import NOTHING, Layout, MemoryField
-from ipnet.paradigm import Judge, Paradigm, Performance, Recall, Show
+from ipnet.paradigm import Cue, Judge, Paradigm, Performance, Recall, Show
 from ipnet.seeds import make_seed
 
 # Fixed on free recall of 20 words at one per second (Murdock 1962), and on nothing else.
@@ -93,8 +93,8 @@ def perform(
     """Let an observer perform a paradigm.
 
     A step of the script lasts as many cycles as fit between its beginning and its end, both rounded to whole
-    cycles, so that nothing is lost over a trial; a judgement takes one cycle. In each cycle of recall the word
-    with the largest z is named, if it reaches the criterion of all words together and was not named before.
+    cycles, so that nothing is lost over a trial; a judgement and a cue take one cycle. In each cycle of recall the
+    word with the largest z is named, if it reaches the criterion of all words together and was not named before.
 
     Args:
         observer: the card and the free choices.
@@ -111,19 +111,21 @@ def perform(
     total, parts = subjects * trials, []
     for start in range(0, total, _CHUNK):
         numbers = range(start, min(start + _CHUNK, total))
-        items = np.stack([paradigm.items(observer.layout, seed, index) for index in numbers])
+        stimuli = np.stack([paradigm.items(observer.layout, seed, index) for index in numbers])
         memory = MemoryField(device, observer.layout, make_seed(seed, start, _PATTERNS))
-        trial = _Trial(observer, memory, torch.from_numpy(items), make_seed(seed, start, _DRAWS))
+        trial = _Trial(observer, memory, torch.from_numpy(stimuli), make_seed(seed, start, _DRAWS))
         for step, cycles in _timed(observer, script):
             trial.do(step, cycles)
-        parts.append((items, trial.judged(), trial.named()))
+        parts.append((stimuli, trial.judged(), trial.named(), trial.recalled()))
         report((start + len(numbers)) / total)
-    width = max(named.shape[1] for *_, named in parts)
-    named = [np.pad(part, ((0, 0), (0, width - part.shape[1])), constant_values=NOTHING) for *_, part in parts]
+    items, strength, named, recalled = zip(*parts, strict=True)
+    width = max(part.shape[1] for part in recalled)
+    padded = [np.pad(part, ((0, 0), (0, width - part.shape[1])), constant_values=NOTHING) for part in recalled]
     return Performance(
-        items=np.concatenate([items for items, *_ in parts]),
-        strength=np.concatenate([judged for _, judged, _ in parts]),
-        recalled=np.concatenate(named),
+        items=np.concatenate(items),
+        strength=np.concatenate(strength),
+        named=np.concatenate(named),
+        recalled=np.concatenate(padded),
         subjects=np.repeat(np.arange(subjects), trials),
         criterion=observer.criterion(1),
         layout=observer.layout,
@@ -134,7 +136,7 @@ def _timed(observer: Observer, script: list[Any]) -> Iterator[tuple[Any, int]]:
     """Each step with its number of cycles."""
     now = 0.0
     for step in script:
-        end = now + (observer.seconds_per_cycle if isinstance(step, Judge) else step.seconds)
+        end = now + (observer.seconds_per_cycle if isinstance(step, Judge | Cue) else step.seconds)
         cycles = round(end / observer.seconds_per_cycle) - round(now / observer.seconds_per_cycle)
         if isinstance(step, Show) and not cycles:
             raise IPNetError(
@@ -156,6 +158,7 @@ class _Trial:
         self.p = torch.zeros(len(items), memory.layout.places)
         self.nothing = torch.full((len(items),), NOTHING)
         self.strengths: list[Tensor] = []
+        self.named_words: list[Tensor] = []
         self.answers: list[Tensor] = []
 
     def do(self, step: Any, cycles: int) -> None:
@@ -163,6 +166,8 @@ class _Trial:
         if isinstance(step, Judge):
             z = self._asked()
             self.strengths.append(z.gather(1, self.items[:, step.column, None])[:, 0])
+        elif isinstance(step, Cue):
+            self.named_words.append(self._cued(step))
         elif isinstance(step, Recall):
             self._recall(cycles)
         else:
@@ -171,13 +176,33 @@ class _Trial:
                 spare = self.observer.rehearses and (number or shown is self.nothing)
                 self.p, self.state = self.memory.cycle(self._rehearsed(shown) if spare else shown, self.state)
 
+    def _alike(self, item: Tensor, by: str) -> Tensor:
+        """The words [B, words] that share a category, or a place in it, with an item [B, 1]."""
+        words, category = torch.arange(self.memory.layout.words), self.memory.layout.category
+        if by == "category":
+            return words // category == item // category
+        return words % category == item % category
+
     def judged(self) -> Any:
         """The z of all judgements [trials, judgements]."""
         return torch.stack(self.strengths, 1).numpy() if self.strengths else np.zeros((len(self.items), 0))
 
     def named(self) -> Any:
-        """Words that were named [trials, answers]."""
-        return torch.stack(self.answers, 1).numpy() if self.answers else np.zeros((len(self.items), 0), np.int64)
+        """Words that were named when one was asked for [trials, cues]."""
+        return self._stacked(self.named_words)
+
+    def recalled(self) -> Any:
+        """Words that came to mind [trials, answers]."""
+        return self._stacked(self.answers)
+
+    def _stacked(self, words: list[Tensor]) -> Any:
+        return torch.stack(words, 1).numpy() if words else np.zeros((len(self.items), 0), np.int64)
+
+    def _cued(self, step: Cue) -> Tensor:
+        """The strongest of the words that share a category, or a place in it, with the item of a column."""
+        fits = self._alike(self.items[:, step.column, None], step.by)
+        z, word = self._asked().masked_fill(~fits, -torch.inf).max(1)
+        return torch.where(z >= self.observer.criterion(int(fits[0].sum())), word, NOTHING)
 
     def _asked(self) -> Tensor:
         self.p, self.state = self.memory.cycle(self.nothing, self.state)

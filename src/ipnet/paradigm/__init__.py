@@ -5,7 +5,7 @@ Drop a file with one `Paradigm` here and it is found, listed, run and tested.
 
 import abc
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +48,20 @@ class Recall:
     seconds: float
 
 
-Step = Show | Pause | Judge | Recall
+@dataclass(frozen=True)
+class Cue:
+    """One word is asked for by what the item of a column has in common with others, in one cycle.
+
+    Args:
+        column: of the item.
+        by: its ``"category"``, or its ``"place"`` in the category (a column of n-back, a place of a list).
+    """
+
+    column: int
+    by: Literal["category", "place"]
+
+
+Step = Show | Pause | Judge | Cue | Recall
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +71,7 @@ class Performance:
     Args:
         items: what was in each column [trials, columns].
         strength: z of the items that were judged [trials, judgements].
+        named: words that were named when one was asked for [trials, cues], -1 for none.
         recalled: words in the order in which they were named [trials, answers], -1 for none.
         subjects: whose trial it was [trials].
         criterion: z from which on an item is called old.
@@ -66,6 +80,7 @@ class Performance:
 
     items: Integers
     strength: Floats
+    named: Integers
     recalled: Integers
     subjects: Integers
     criterion: float

@@ -1,0 +1,58 @@
+"""Proactive interference: pairs A-B, then pairs A-C; what is A paired with?"""
+
+import numpy as np
+
+from ipnet.field import Layout
+from ipnet.paradigm import Cue, Integers, Paradigm, Performance, Show, Step, require
+from ipnet.recall import Rate, share_of
+
+
+class ProactiveInterference(Paradigm):
+    """Pairs with a response B, shown one or several times, then pairs of the same cues with a response C.
+
+    A cue is a category of the field and its responses are words of it, which compete when the cue is given.
+
+    Args:
+        pairs: cues, each with a response B and a response C, one to the number of categories.
+        ab_presentations: how often the list of pairs A-B is shown.
+        seconds_per_item: for which a pair is shown [s].
+
+    References:
+        F. J. DaPolito (1966), in D. M. Riefer, W. H. Batchelder, Psychol. Rev. 95, 318 (1988).
+    """
+
+    title = "what was this word paired with, now that it was paired twice?"
+
+    def __init__(self, *, pairs: int = 10, ab_presentations: int = 1, seconds_per_item: float = 2.0) -> None:
+        require(pairs >= 1, "there must be 1 pair or more", pairs, "raise pairs")
+        require(ab_presentations >= 0, "presentations must not be negative", ab_presentations, "take 0 for none")
+        require(seconds_per_item > 0, "a pair must be shown for a while", f"{seconds_per_item} s", "raise it")
+        self.pairs, self.ab_presentations, self.seconds_per_item = pairs, ab_presentations, seconds_per_item
+
+    def script(self) -> list[Step]:
+        """A-B as often as asked, A-C once, then every cue."""
+        first, second = range(self.pairs), range(self.pairs, 2 * self.pairs)
+        shown = [*list(first) * self.ab_presentations, *second]
+        asked = range(2 * self.pairs, 3 * self.pairs)
+        return [*(Show(column, self.seconds_per_item) for column in shown), *(Cue(c, "category") for c in asked)]
+
+    def items(self, layout: Layout, seed: int, index: int) -> Integers:
+        """Responses B, responses C, and the cues in random order, each by its response C."""
+        categories = layout.words // layout.category
+        require(self.pairs <= categories, "every cue needs a category", self.pairs, f"take {categories} at most")
+        require(
+            layout.category >= 2, "a cue needs two responses", layout.category, "raise the category of the field"
+        )
+        rng = np.random.default_rng((seed, index))
+        cues = rng.permutation(categories)[: self.pairs] * layout.category
+        responses = np.stack([rng.permutation(layout.category)[:2] for _ in cues])
+        C = cues + responses[:, 1]
+        return np.concatenate([cues + responses[:, 0], C, rng.permutation(C)])
+
+    def score(self, performance: Performance) -> dict[str, Rate]:
+        """Share of the cues that were answered with B, and with C."""
+        n = self.pairs
+        B, C, asked = (performance.items[:, part * n : (part + 1) * n] for part in range(3))
+        order = (asked[:, :, None] == C[:, None, :]).argmax(2)
+        shares = {"B": np.take_along_axis(B, order, 1), "C": asked}
+        return {name: share_of(performance.subjects, performance.named == words) for name, words in shares.items()}
