@@ -14,6 +14,8 @@ Rules, each of which is named again in the reason of its row:
   from video, these before simulated driving; only DDD20 can yield "reproduced".
 * noise: every recurrent memory must lose more than that contender, p < 0.05 after Holm's correction, by noise in
   the whole clip and by early noise beyond late noise (`ipnet.robustness_verdict`).
+* nback, recall, interference: every trend of people that was stated for the claim must be shown by the card, its
+  95 % interval over simulated people above zero (`ipnet.battery.trends`).
 * all_mtj: a network exists in which every activation and the memory are junctions, and the interval of its
   accuracy lies above chance.
 * raw_device: no parameter of the card is assumed.
@@ -33,6 +35,7 @@ from pydantic import BaseModel, ConfigDict
 from ipnet.comparison import Comparison, comparisons
 from ipnet.driving_claim import driving
 from ipnet.finding import Finding, Verdict
+from ipnet.memory_claims import WrittenBattery, memory
 from ipnet.noise_claim import noise
 from ipnet.prediction_error import error_studies
 from ipnet.recognition_claims import RULES
@@ -95,12 +98,15 @@ def published_claims() -> tuple[Claim, ...]:
     return tuple(Claim.model_validate(entry) for entry in tomllib.loads(text)["claim"])
 
 
-def ledger(results: Sequence[Result], tested: Sequence[Tested] = ()) -> list[Row]:
+def ledger(
+    results: Sequence[Result], tested: Sequence[Tested] = (), batteries: Sequence[WrittenBattery] = ()
+) -> list[Row]:
     """One row per published claim, in the order of the list.
 
     Args:
         results: of any number of studies; may be empty.
         tested: those of them that were tested under perturbations, on the test split.
+        batteries: cards that performed human memory tasks.
 
     Raises:
         IPNetError: two results of one study with the same contender and seed, or runs under perturbations that
@@ -113,6 +119,7 @@ def ledger(results: Sequence[Result], tested: Sequence[Tested] = ()) -> list[Row
     of_classes = sorted(comparisons(results), key=_weight, reverse=True)
     findings = {name: rule(of_classes) for name, rule in RULES.items()}
     findings |= {"driving": driving(error_studies(results)), "noise": noise(studies(tested))}
+    findings |= memory(batteries)
     return [_row(claim, findings.get(claim.id)) for claim in published_claims()]
 
 

@@ -177,11 +177,17 @@ def claims(
 ) -> None:
     """The ledger: every claim of arXiv:2512.15829, what was found, on which data, and the verdict."""
     from ipnet.claims import ledger
-    from ipnet.results import find_results
+    from ipnet.memory_claims import read_batteries
+    from ipnet.results import RESULT_FILE, find_results
     from ipnet.robustness_curve import read_tested
 
-    found = [pair for folder in runs for pair in find_results(folder)] if runs else _evidence()
-    rows = ledger([result for _, result in found], read_tested(found))
+    batteries = [battery for folder in runs or _shipped() for battery in read_batteries(folder)]
+    if runs:  # a folder without results is a mistake, but for one with batteries
+        known = [folder for folder in runs if not batteries or any(folder.rglob(RESULT_FILE))]
+        found = [pair for folder in known for pair in find_results(folder)]
+    else:
+        found = _evidence()
+    rows = ledger([result for _, result in found], read_tested(found), batteries)
     if as_json:
         print_json([row.model_dump() for row in rows])
         return
@@ -210,13 +216,18 @@ def _evidence() -> "list[tuple[Path, Result]]":
     """The results in ``runs``, and of every study that is not among them those that come with the package."""
     from ipnet.results import RESULT_FILE, find_results
 
-    package = Path(__file__).parent
     found: list[tuple[Path, Result]] = []
-    for folder in (Path("runs"), package / "evidence", package.parents[1] / "docs" / "results"):
+    for folder in _shipped():
         if any(folder.rglob(RESULT_FILE)):
             known = {result.config["study"] for _, result in found}
             found += [pair for pair in find_results(folder) if pair[1].config["study"] not in known]
     return found
+
+
+def _shipped() -> tuple[Path, ...]:
+    """Where evidence lies: the user's first, then what comes with the package, installed or in its repository."""
+    package = Path(__file__).parent
+    return Path("runs"), package / "evidence", package.parents[1] / "docs" / "results"
 
 
 def main() -> None:

@@ -11,6 +11,8 @@ from ipnet.console import Json, bars, print_json, show
 from ipnet.errors import IPNetError
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from ipnet.recall import Rate
 
 tasks = typer.Typer(no_args_is_help=False, invoke_without_command=True)
@@ -74,12 +76,96 @@ def run_task(
         "seed": seed,
         **_plain(curves),
     }
+    found = _without_nan(found)
     if output:
         _write(output, found)
     if as_json:
         print_json(found)
     else:
         _print(task, curves, found["choices"])
+
+
+@tasks.command("battery")
+def run_all(
+    card: Annotated[str, typer.Option(help="Name of a shipped card, or a TOML file.")] = "mtj-thermal",
+    subjects: Annotated[int, typer.Option(min=2, help="Simulated people in each condition.")] = 200,
+    trials: Annotated[int, typer.Option(min=1, help="Trials of each.")] = 10,
+    seed: Annotated[int, typer.Option(help="Of stimuli, patterns and draws.")] = 0,
+    rehearsal: Annotated[
+        bool, typer.Option("--rehearsal", help="In spare cycles the strongest word is pulsed again.")
+    ] = False,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the JSON file and the picture.")
+    ] = Path("runs"),
+    as_json: Json = False,
+) -> None:
+    """Let a card perform all tasks, beside people; what it fits, and which of their trends it shows."""
+    from dataclasses import asdict, replace
+
+    from ipnet.battery import FIXED_ON, distances, run_battery, trends
+    from ipnet.battery_figure import battery_figure
+    from ipnet.device_figures import save_figure
+    from ipnet.observer import observer_of
+
+    observer = replace(observer_of(card), rehearses=rehearsal)
+    with bars("battery", quiet=as_json) as progress:
+        done = progress.run(card, 0, 1)
+        outcomes = run_battery(
+            observer, subjects=subjects, trials=trials, seed=seed, report=lambda name, share: done(share, name)
+        )
+    fits, tested = distances(outcomes), trends(outcomes)
+    found = {
+        "card": observer.device().card.name,
+        "choices": observer.choices(),
+        "fixed_on": FIXED_ON,
+        "subjects": subjects,
+        "trials": trials,
+        "seed": seed,
+        "series": {
+            name: {"at": o.at.tolist(), "mean": o.mean.tolist(), "se": o.se.tolist()}
+            for name, o in outcomes.items()
+        },
+        "distances": {name: {who: asdict(fit) for who, fit in row.items()} for name, row in fits.items()},
+        "trends": [asdict(trend) | {"verdict": trend.verdict} for trend in tested],
+    }
+    found = _without_nan(found)
+    name = f"memory_tasks-{found['card']}"
+    _write(output / f"{name}.json", found)
+    title = f"Human memory tasks performed by {found['card']} ({subjects} simulated people in each condition)"
+    save_figure(battery_figure(outcomes, title), output / f"{name}.png")
+    if as_json:
+        print_json(found)
+        return
+    show(*_battery_tables(fits, tested))
+    typer.echo(f"written: {output / name}.json and .png")
+
+
+def _battery_tables(fits: Any, tested: Any) -> "list[Table]":
+    from rich.table import Table
+
+    models = list(dict.fromkeys(name for row in fits.values() for name in row))
+    near = Table(title="Distance from people: RMSE [95 %], r [95 %]")
+    for head in ("series", *models):
+        near.add_column(head, overflow="fold")
+    for name, row in fits.items():
+        cells = [name]
+        for model in models:
+            fit = row.get(model)
+            if fit is None:
+                cells.append("")
+            elif model == "card":  # the others are no random numbers
+                rmse, r = ("[{:.3f}, {:.3f}]".format(*pair) for pair in (fit.rmse_interval, fit.r_interval))
+                cells.append(f"{fit.rmse:.3f} {rmse}, {fit.r:.3f} {r}")
+            else:
+                cells.append(f"{fit.rmse:.3f}, {fit.r:.2f}")
+        near.add_row(*cells)
+    shown = Table(title="Trends of people")
+    for head in ("claim", "trend", "statistic [95 %]", "the card"):
+        shown.add_column(head, overflow="fold")
+    for trend in tested:
+        low, high = trend.interval
+        shown.add_row(trend.claim, trend.statement, f"{trend.value:.3f} [{low:.3f}, {high:.3f}]", trend.verdict)
+    return [near, shown]
 
 
 def _options(words: Sequence[str]) -> dict[str, Any]:
@@ -122,6 +208,15 @@ def _plain(curves: "dict[str, Rate]") -> dict[str, Any]:
         if curve.mean.ndim:
             found[f"{name}_at"] = curve.at.tolist()
     return found
+
+
+def _without_nan(value: Any) -> Any:
+    """The same with None for every number that is none, as JSON has no other word for it."""
+    if isinstance(value, dict):
+        return {key: _without_nan(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(entry) for entry in value]
+    return None if isinstance(value, float) and value != value else value
 
 
 def _write(path: Path, found: dict[str, Any]) -> None:

@@ -1,0 +1,157 @@
+"""The battery: what it compares with people, its statistics on known outcomes, its command and its claims."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ipnet.battery import FIXED_ON, Outcome, Series, all_series, distances, reference_models, trends
+from ipnet.battery_figure import battery_figure
+from ipnet.claims import ledger
+from ipnet.errors import IPNetError
+from ipnet.human import human_reference
+from ipnet.memory_claims import read_batteries
+from ipnet.paradigm import PARADIGMS
+
+SUBJECTS = 30
+
+
+def outcome(entry: Series, values: np.ndarray, spread: float = 0.0) -> Outcome:
+    noise = np.random.default_rng(0).normal(0, spread, (SUBJECTS, len(values)))
+    at = np.arange(len(values)) if None in entry.conditions else np.array(list(entry.conditions))
+    return Outcome(at, values + noise - noise.mean(0))
+
+
+def outcomes_of_people() -> dict[str, Outcome]:
+    """A card that does what people do; where there are no numbers, it does nothing."""
+    return {
+        entry.name: outcome(entry, np.array(entry.people or [0.0] * len(entry.ages)), 0.01)
+        for entry in all_series()
+    }
+
+
+def test_every_series_has_a_place_for_each_number() -> None:
+    for entry in all_series():
+        for options in entry.conditions.values():
+            PARADIGMS.build(entry.paradigm, **options)
+        places = len(entry.conditions) if None not in entry.conditions else len(entry.ages)
+        assert len(entry.ages) == places
+        assert not entry.people or len(entry.people) == places
+        assert len(entry.people_se) in (0, places)
+    known = {entry.name for entry in all_series() if entry.people}
+    people = human_reference()
+    assert len(known) == 2 * len(people.free_recall.conditions) + 6  # every table of the reference is predicted
+    assert FIXED_ON in known
+
+
+def test_who_does_as_people_do_is_at_no_distance_and_shows_every_trend_of_theirs() -> None:
+    outcomes = outcomes_of_people()
+    for name, row in distances(outcomes).items():
+        assert row["card"].rmse == pytest.approx(0, abs=1e-9), name
+        assert row["card"].r == pytest.approx(1), name
+        low, high = row["card"].rmse_interval
+        assert 0 <= low < high < 0.02
+    found = {trend.statement: trend for trend in trends(outcomes)}
+    undecided = [s for s, trend in found.items() if trend.verdict == "undecided"]
+    assert undecided == []
+    failing = {s for s, trend in found.items() if trend.verdict == "fails"}
+    # People do not fall at the last steps of n and of lists, within what the published tables resolve.
+    assert failing <= {"accuracy falls with each step of n", "recall falls with every further list"}
+
+
+def test_who_does_nothing_shows_no_trend() -> None:
+    nothing = {entry.name: outcome(entry, np.full(len(entry.ages), 0.5), 0.05) for entry in all_series()}
+    assert {trend.verdict for trend in trends(nothing)} <= {"undecided", "fails"}
+    upside = {
+        entry.name: outcome(entry, 1 - np.array(entry.people or [0.0] * len(entry.ages)), 0.01)
+        for entry in all_series()
+    }
+    verdicts = {trend.statement: trend.verdict for trend in trends(upside)}
+    assert verdicts["recency: the last five positions rise"] == "fails"
+    assert verdicts["primacy: the first three positions are above the middle"] == "fails"
+
+
+def test_intervals_cover_the_mean_over_subjects() -> None:
+    rng = np.random.default_rng(3)
+    covered = 0
+    for number in range(200):
+        drawn = Outcome(np.arange(2), rng.normal(0.4, 0.1, (SUBJECTS, 2)))
+        low, high = np.quantile(drawn.resampled(number)[:, 0], [0.025, 0.975])
+        covered += low <= 0.4 <= high
+    assert 180 <= covered <= 199
+
+
+def test_a_subject_without_an_occasion_is_left_out() -> None:
+    values = np.array([[0.2, np.nan], [0.4, 0.6], [0.6, 0.8]])
+    found = Outcome(np.arange(2), values)
+    assert found.mean.tolist() == pytest.approx([0.4, 0.7])
+    again = found.resampled(0)[:, 1]
+    assert np.isnan(again).mean() == pytest.approx(1 / 27, abs=0.02)  # the one subject, three times
+    assert abs(np.nanmean(again) - 0.7) < 0.02
+
+
+def test_reference_models_are_fitted_on_one_condition() -> None:
+    models, entries = reference_models(), {entry.name: entry for entry in all_series()}
+    fixed = entries[FIXED_ON]
+    people = np.array(fixed.people)
+    assert models["constant"](fixed) == pytest.approx(people.mean())
+    for name in ("exponential trace", "power trace"):
+        predicted = models[name](fixed)
+        assert np.sqrt(np.mean((predicted - people) ** 2)) < people.std()
+        assert (np.diff(predicted) > 0).all()
+    back = models["exponential trace"](entries["n-back"])
+    assert (back > 0.5).all()  # half of the answers are right by chance
+    assert (np.diff(back) < 0).all()
+
+
+def test_the_picture_has_a_panel_for_each_series() -> None:
+    figure = battery_figure(outcomes_of_people(), "a title")
+    titles = [axes.get_title(loc="left") for axes in figure.axes]
+    assert [title.removesuffix(" (fixed on this)") for title in titles if title] == [e.name for e in all_series()]
+    assert sum(title.endswith("(fixed on this)") for title in titles) == 1
+
+
+def test_the_command_and_its_claims(ipnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.chdir(tmp_path)
+    code, out, err = ipnet("tasks", "battery", "--subjects", 2, "--trials", 1, "-o", "found", "--json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert json.loads((tmp_path / "found" / "memory_tasks-mtj-thermal.json").read_text()) == found
+    assert (tmp_path / "found" / "memory_tasks-mtj-thermal.png").stat().st_size > 10_000
+    assert found["fixed_on"] == FIXED_ON
+    assert set(found["series"]) == {entry.name for entry in all_series()}
+    assert found["choices"]["layout"]["places"] == 512
+    rows = {row.id: row for row in ledger([], (), read_batteries(tmp_path / "found"))}
+    for claim in ("nback", "recall", "interference"):
+        assert rows[claim].verdict in ("differs", "supported on simulated data")
+        assert rows[claim].real is False
+        assert f"of {sum(trend['claim'] == claim for trend in found['trends'])} trends" in rows[claim].ours
+    code, out, _ = ipnet("claims", "found", "--json")
+    assert code == 0
+    assert {row["verdict"] for row in json.loads(out)[:3]} <= {"differs", "supported on simulated data"}
+
+
+def test_a_claim_needs_all_its_trends_and_the_card_of_the_paper(tmp_path: Path) -> None:
+    def write(card: str, *verdicts: str) -> None:
+        trends = [
+            {"claim": "nback", "statement": f"s{i}", "value": 0.1, "interval": [0.0, 0.2], "verdict": verdict}
+            for i, verdict in enumerate(verdicts)
+        ]
+        text = json.dumps({"card": card, "subjects": 5, "trials": 2, "trends": trends, "more": 1})
+        (tmp_path / f"memory_tasks-{card}.json").write_text(text, "utf-8")
+
+    def row() -> tuple[str, str]:
+        (found,) = (row for row in ledger([], (), read_batteries(tmp_path)) if row.id == "nback")
+        return found.verdict, found.ours
+
+    assert row() == ("not attempted", "")
+    write("leaky", "holds", "fails")
+    assert row() == ("differs", "1 of 2 trends")
+    write("mtj-thermal", "holds", "holds")
+    assert row() == ("supported on simulated data", "2 of 2 trends")
+    write("mtj-thermal", "holds", "undecided")
+    assert row() == ("differs", "1 of 2 trends")
+    (tmp_path / "memory_tasks-broken.json").write_text('{"card": 3}', "utf-8")
+    with pytest.raises(IPNetError, match=r"battery '.*memory_tasks-broken.json'"):
+        row()
