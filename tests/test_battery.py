@@ -1,7 +1,9 @@
 """The battery: what it compares with people, its statistics on known outcomes, its command and its claims."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -133,13 +135,16 @@ def test_the_command_and_its_claims(ipnet, tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_claim_needs_all_its_trends_and_the_card_of_the_paper(tmp_path: Path) -> None:
-    def write(card: str, *verdicts: str) -> None:
+    def write(card: str, *verdicts: str, choices: Mapping[str, bool] = MappingProxyType({})) -> None:
         trends = [
             {"claim": "nback", "statement": f"s{i}", "value": 0.1, "interval": [0.0, 0.2], "verdict": verdict}
             for i, verdict in enumerate(verdicts)
         ]
-        text = json.dumps({"card": card, "subjects": 5, "trials": 2, "trends": trends, "more": 1})
-        (tmp_path / f"memory_tasks-{card}.json").write_text(text, "utf-8")
+        text = json.dumps(
+            {"card": card, "subjects": 5, "trials": 2, "choices": dict(choices), "trends": trends, "more": 1}
+        )
+        name = f"memory_tasks-{card}{'-rehearsal' * bool(choices)}.json"
+        (tmp_path / name).write_text(text, "utf-8")
 
     def row() -> tuple[str, str]:
         (found,) = (row for row in ledger([], (), read_batteries(tmp_path)) if row.id == "nback")
@@ -150,8 +155,23 @@ def test_a_claim_needs_all_its_trends_and_the_card_of_the_paper(tmp_path: Path) 
     assert row() == ("differs", "1 of 2 trends")
     write("mtj-thermal", "holds", "holds")
     assert row() == ("supported on simulated data", "2 of 2 trends")
+    write("mtj-thermal", "holds", "holds", choices={"rehearses": True})
     write("mtj-thermal", "holds", "undecided")
     assert row() == ("differs", "1 of 2 trends")
     (tmp_path / "memory_tasks-broken.json").write_text('{"card": 3}', "utf-8")
     with pytest.raises(IPNetError, match=r"battery '.*memory_tasks-broken.json'"):
         row()
+
+
+def test_choices_are_made_on_one_condition(ipnet, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setattr("ipnet.battery.JUNCTIONS", (1, 112))
+    code, out, _ = ipnet("tasks", "calibrate", "--subjects", 20, "--trials", 2, "--json")
+    assert code == 0
+    rows = json.loads(out)
+    assert len(rows) == 6
+    assert [row["rmse"] for row in rows] == sorted(row["rmse"] for row in rows)
+    assert (rows[0]["t_cycle"], rows[0]["junctions"]) == (pytest.approx(140.14e-9), 112)
+    assert rows[0]["rmse"] == pytest.approx(0.17, abs=0.02)
+    code, out, _ = ipnet("tasks", "calibrate", "--card", "memoryless", "--subjects", 2, "--trials", 1)
+    assert code == 0
+    assert "choose the first: --set layout.junctions=" in " ".join(out.split())

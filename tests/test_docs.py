@@ -49,3 +49,14 @@ def test_the_page_about_robustness() -> None:
     assert declare(tomllib.loads(example)["robustness"])
     named = re.findall(r"^\| `(\w+)` \| (.+) \| (?:input|network) \|$", page, re.M)
     assert dict(named) == {name: PERTURBATIONS[name].meaning for name in PERTURBATIONS}
+
+
+def test_the_page_about_memory_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (DOCS / "memory_tasks.md").read_text("utf-8")
+    (commands,) = re.findall(r"```sh\n(.*?)```", page, re.S)
+    for command in commands.splitlines():
+        result = CliRunner().invoke(app, shlex.split(command)[1:])
+        assert result.exit_code == 0, f"{command}: {result.output} {result.exception}"
+    (program,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    exec(program, {})

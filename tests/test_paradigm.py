@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from ipnet.contracts import check_paradigm
 from ipnet.errors import IPNetError
 from ipnet.field import Layout
-from ipnet.observer import CALIBRATED, Observer, observer_of, perform
+from ipnet.observer import Observer, observer_of, perform
 from ipnet.paradigm import PARADIGMS, Pause, Performance, Show
 
 LAYOUT = Layout(places=128, size=8, junctions=64, words=40, distractors=10, category=5)
@@ -172,16 +172,21 @@ def test_rehearsal_keeps_the_first_word() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("setting", "message"),
     [
-        ({"seconds_per_cycle": 0.0}, "seconds_per_cycle must be positive; got 0.0 s"),
-        ({"patience": 0}, "patience must be 1 cycle or more; got 0"),
-        ({"false_alarms": 0.6}, r"false_alarms must be above 0 and 1/2 at most; got 0.6"),
+        ("seconds_per_cycle=0", "'seconds_per_cycle' must be greater than 0; got 0"),
+        ("patience=0", "'patience' must be greater than or equal to 1; got 0"),
+        ("false_alarms=0.6", "'false_alarms' must be less than or equal to 0.5; got 0.6"),
+        ("layout.junction=3", "unknown key 'layout.junction'; did you mean 'layout.junctions'?"),
+        ("layout.size=600", "an item must fit into the field; got 600 places of 512"),
+        ("layout.overlap=1", "'layout.overlap' must be less than 1; got 1"),
     ],
 )
-def test_bad_choices_are_refused(change: dict[str, float], message: str) -> None:
-    with pytest.raises(IPNetError, match=message):
-        Observer(**change)
+def test_bad_choices_are_refused(ipnet, setting: str, message: str) -> None:  # type: ignore[no-untyped-def]
+    code, _, err = ipnet("tasks", "run", "retention", "--set", setting)
+    assert code == 2
+    assert message in err
+    assert observer_of("mtj-thermal").changed(["layout.overlap=0.25"]).layout.overlap == 0.25
 
 
 def test_the_command_predicts_what_is_asked_for(ipnet, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
@@ -206,7 +211,7 @@ def test_the_command_predicts_what_is_asked_for(ipnet, tmp_path: Path) -> None: 
     assert 0 <= found["mean_recalled"] <= 5
     assert found["mean_recalled_se"] >= 0
     assert found["parameters"]["list_length"] == 5
-    assert found["choices"]["layout"]["junctions"] == CALIBRATED["mtj-thermal"]["layout"].junctions
+    assert found["choices"]["layout"]["junctions"] == observer_of("mtj-thermal").layout.junctions
     assert {"card", "t_cycle", "seconds_per_cycle", "false_alarms", "patience", "rehearses"} < set(
         found["choices"]
     )

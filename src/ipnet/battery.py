@@ -6,12 +6,16 @@ exponentially, one that fades as a power of time, and a constant.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ipnet.device import load_device
+from ipnet.errors import IPNetError
 from ipnet.forgetting import fit_forgetting
 from ipnet.human import human_reference
 from ipnet.observer import Observer, perform
@@ -21,6 +25,8 @@ Floats = NDArray[np.float64]
 Ages = Sequence[Sequence[float]]
 FIXED_ON = "free recall 20-1"
 DELAY = 30.0  # s, of the delayed free recall
+PERIODS = 1.0, 0.8, 0.637  # of the card's own clock, that may be chosen
+JUNCTIONS = 32, 48, 64, 80, 96, 112, 128, 160, 224, 320  # at each place, that may be chosen
 _RESAMPLED = 2000  # bootstrap samples
 
 
@@ -277,6 +283,44 @@ def run_battery(
         outcomes[entry.name] = Outcome(np.array(at), np.concatenate(parts, 1))
         report(entry.name, (number + 1) / len(everything))
     return outcomes
+
+
+def calibrate(
+    observer: Observer,
+    *,
+    subjects: int = 100,
+    trials: int = 10,
+    seed: int = 0,
+    report: Callable[[float], None] = lambda _: None,
+) -> list[tuple[Observer, float]]:
+    """RMSE on `FIXED_ON` of each clock and number of junctions that may be chosen, the best first.
+
+    Args:
+        observer: what the other choices are taken from.
+        subjects: for each choice.
+        trials: of each subject.
+        seed: of stimuli, patterns and draws.
+        report: told the share that is done.
+
+    Raises:
+        IPNetError: see `ipnet.observer.perform`.
+    """
+    (fixed,) = (entry for entry in all_series() if entry.name == FIXED_ON)
+    (options,) = fixed.conditions.values()
+    paradigm, people = PARADIGMS.build(fixed.paradigm, **options), np.array(fixed.people)
+    own = getattr(load_device(observer.card).card.clock, "t_cycle", None)
+    clocks = [None] if own is None else [own * part for part in PERIODS]
+    found = []
+    for number, (t_cycle, junctions) in enumerate(product(clocks, JUNCTIONS)):
+        layout = observer.layout.model_copy(update={"junctions": junctions})
+        tried = observer.model_copy(update={"t_cycle": t_cycle, "layout": layout})
+        with suppress(IPNetError):  # a period that the phases of the clock do not fit into
+            tried.device()
+            performed = perform(tried, paradigm, subjects=subjects, trials=trials, seed=seed)
+            predicted = paradigm.score(performed)[fixed.score].mean
+            found.append((tried, float(_distance(predicted, people)[0])))
+        report((number + 1) / (len(clocks) * len(JUNCTIONS)))
+    return sorted(found, key=lambda pair: pair[1])
 
 
 def _distance(predicted: Floats, people: Floats) -> tuple[Floats, Floats]:

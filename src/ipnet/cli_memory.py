@@ -15,6 +15,11 @@ if TYPE_CHECKING:
 
     from ipnet.recall import Rate
 
+Choices = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change a free choice: rehearses=true, layout.overlap=0.25. Repeatable."),
+]
+
 tasks = typer.Typer(no_args_is_help=False, invoke_without_command=True)
 
 
@@ -47,20 +52,16 @@ def run_task(
     subjects: Annotated[int, typer.Option(min=2, help="Simulated people.")] = 200,
     trials: Annotated[int, typer.Option(min=1, help="Trials of each.")] = 10,
     seed: Annotated[int, typer.Option(help="Of stimuli, patterns and draws.")] = 0,
-    rehearsal: Annotated[
-        bool, typer.Option("--rehearsal", help="In spare cycles the strongest word is pulsed again.")
-    ] = False,
+    settings: Choices = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="JSON file to write.")] = None,
     as_json: Json = False,
 ) -> None:
     """Let a card perform a task; no value of the card is fitted, and every free choice is printed."""
-    from dataclasses import replace
-
     from ipnet.observer import observer_of, perform
     from ipnet.paradigm import PARADIGMS
 
     paradigm = PARADIGMS.build(task.replace("-", "_"), **_options(context.args))
-    observer = replace(observer_of(card), rehearses=rehearsal)
+    observer = observer_of(card).changed(settings or ())
     with bars(task, quiet=as_json) as progress:
         done = progress.run(card, 0, 1)
         performed = perform(
@@ -70,7 +71,7 @@ def run_task(
     found = {
         "task": task,
         "parameters": paradigm.parameters(),
-        "choices": observer.choices(),
+        "choices": observer.model_dump(),
         "subjects": subjects,
         "trials": trials,
         "seed": seed,
@@ -91,23 +92,21 @@ def run_all(
     subjects: Annotated[int, typer.Option(min=2, help="Simulated people in each condition.")] = 200,
     trials: Annotated[int, typer.Option(min=1, help="Trials of each.")] = 10,
     seed: Annotated[int, typer.Option(help="Of stimuli, patterns and draws.")] = 0,
-    rehearsal: Annotated[
-        bool, typer.Option("--rehearsal", help="In spare cycles the strongest word is pulsed again.")
-    ] = False,
+    settings: Choices = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for the JSON file and the picture.")
     ] = Path("runs"),
     as_json: Json = False,
 ) -> None:
     """Let a card perform all tasks, beside people; what it fits, and which of their trends it shows."""
-    from dataclasses import asdict, replace
+    from dataclasses import asdict
 
     from ipnet.battery import FIXED_ON, distances, run_battery, trends
     from ipnet.battery_figure import battery_figure
     from ipnet.device_figures import save_figure
     from ipnet.observer import observer_of
 
-    observer = replace(observer_of(card), rehearses=rehearsal)
+    observer = observer_of(card).changed(settings or ())
     with bars("battery", quiet=as_json) as progress:
         done = progress.run(card, 0, 1)
         outcomes = run_battery(
@@ -116,7 +115,7 @@ def run_all(
     fits, tested = distances(outcomes), trends(outcomes)
     found = {
         "card": observer.device().card.name,
-        "choices": observer.choices(),
+        "choices": observer.model_dump(),
         "fixed_on": FIXED_ON,
         "subjects": subjects,
         "trials": trials,
@@ -129,7 +128,7 @@ def run_all(
         "trends": [asdict(trend) | {"verdict": trend.verdict} for trend in tested],
     }
     found = _without_nan(found)
-    name = f"memory_tasks-{found['card']}"
+    name = f"memory_tasks-{found['card']}{'-rehearsal' * observer.rehearses}"
     _write(output / f"{name}.json", found)
     title = f"Human memory tasks performed by {found['card']} ({subjects} simulated people in each condition)"
     save_figure(battery_figure(outcomes, title), output / f"{name}.png")
@@ -138,6 +137,43 @@ def run_all(
         return
     show(*_battery_tables(fits, tested))
     typer.echo(f"written: {output / name}.json and .png")
+
+
+@tasks.command("calibrate")
+def calibrate_card(
+    card: Annotated[str, typer.Option(help="Name of a shipped card, or a TOML file.")] = "mtj-thermal",
+    subjects: Annotated[int, typer.Option(min=2, help="Simulated people for each choice.")] = 100,
+    trials: Annotated[int, typer.Option(min=1, help="Trials of each.")] = 10,
+    seed: Annotated[int, typer.Option(help="Of stimuli, patterns and draws.")] = 0,
+    as_json: Json = False,
+) -> None:
+    """Which clock and number of junctions come nearest to people on free recall 20-1, and on nothing else."""
+    from rich.table import Table
+
+    from ipnet.battery import FIXED_ON, calibrate
+    from ipnet.observer import Observer
+
+    with bars("calibrate", quiet=as_json) as progress:
+        done = progress.run(card, 0, 1)
+        found = calibrate(
+            Observer(card=card), subjects=subjects, trials=trials, seed=seed, report=lambda share: done(share, "")
+        )
+    rows = [{"t_cycle": o.t_cycle, "junctions": o.layout.junctions, "rmse": rmse} for o, rmse in found]
+    if as_json:
+        print_json(rows)
+        return
+    best = rows[0]
+    clock = "" if best["t_cycle"] is None else f"--set t_cycle={best['t_cycle']:.4g} "
+    table = Table(
+        title=f"{card} on {FIXED_ON}",
+        caption=f"choose the first: {clock}--set layout.junctions={best['junctions']}",
+    )
+    for head in ("t_cycle, s", "junctions", "RMSE"):
+        table.add_column(head)
+    for row in rows:
+        period = "none" if row["t_cycle"] is None else f"{row['t_cycle']:.4g}"
+        table.add_row(period, str(row["junctions"]), f"{row['rmse']:.4f}")
+    show(table)
 
 
 def _battery_tables(fits: Any, tested: Any) -> "list[Table]":

@@ -1,19 +1,18 @@
 """A memory field: many junctions of one card, in which an item is a pattern of places that are pulsed."""
 
-import math
-from typing import NamedTuple
+from typing import Self
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 from ipnet.device import Device, State
-from ipnet.errors import IPNetError
 from ipnet.neuron import Neuron
 
 NOTHING = -1  # the number of no item
 
 
-class Layout(NamedTuple):
+class Layout(BaseModel):
     """How items lie on the places of a field.
 
     Args:
@@ -24,18 +23,25 @@ class Layout(NamedTuple):
         distractors: items that are only ever shown.
         category: words in a row that resemble each other.
         overlap: share of its places that a word has in common with all others of its category, in [0, 1).
-
-    Raises:
-        IPNetError: from `MemoryField`: a number out of its range.
     """
 
-    places: int = 512
-    size: int = 32
-    junctions: int = 64
-    words: int = 200
-    distractors: int = 100
-    category: int = 10
-    overlap: float = 0.0
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    places: int = Field(512, ge=1)
+    size: int = Field(32, ge=1)
+    junctions: int = Field(64, ge=1)
+    words: int = Field(200, ge=1)
+    distractors: int = Field(100, ge=0)
+    category: int = Field(10, ge=1)
+    overlap: float = Field(0.0, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        if self.size > self.places:
+            raise ValueError(
+                f"an item must fit into the field; got {self.size} places of {self.places}: take a smaller size"
+            )
+        return self
 
 
 class MemoryField:
@@ -58,9 +64,6 @@ class MemoryField:
         layout: how items lie on the places.
         seed: of the patterns.
 
-    Raises:
-        IPNetError: a number of the layout out of its range, or junctions that differ.
-
     Example:
         >>> from ipnet.device import load_device
         >>> field = MemoryField(load_device("mtj-thermal"), Layout(), seed=0)
@@ -71,7 +74,6 @@ class MemoryField:
     """
 
     def __init__(self, device: Device, layout: Layout, seed: int) -> None:
-        _check(layout)
         self.layout, self.device = layout, device
         self.neuron = Neuron(device, channels=1)
         self.pulse = float((device.V_max - device.V_bias) / device.gain)
@@ -123,16 +125,3 @@ class MemoryField:
         mean, variance = n.mean(1, keepdim=True), n.var(1, keepdim=True)
         named, share = self.patterns[: self.layout.words], size / self.layout.places
         return (n @ named.T - size * mean) / (size * (1 - share) * variance).clamp(min=1e-9).sqrt()
-
-
-def _check(layout: Layout) -> None:
-    for name, value in layout._asdict().items():
-        low = 0 if name in ("overlap", "distractors") else 1
-        if not low <= value or not math.isfinite(value):
-            raise IPNetError(f"{name} of a field must be {low} or more and finite; got {value}.")
-    if layout.size > layout.places:
-        raise IPNetError(
-            f"an item must fit into the field; got {layout.size} places of {layout.places}: take a smaller size."
-        )
-    if layout.overlap >= 1:
-        raise IPNetError(f"overlap must be below 1, or words could not be told apart; got {layout.overlap}.")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -33,6 +34,7 @@ class WrittenBattery(BaseModel):
     card: str
     subjects: int
     trials: int
+    choices: dict[str, Any]
     trends: tuple[WrittenTrend, ...]
 
 
@@ -57,9 +59,11 @@ def _read(path: Path) -> WrittenBattery:
 def memory(batteries: Sequence[WrittenBattery]) -> dict[str, Finding]:
     """What the battery of `CARD`, or the first there is, says about each claim; nothing without one.
 
-    A claim is met if every trend that was stated for it holds.
+    A claim is met if every trend that was stated for it holds. Batteries with rehearsal do not count: it is no
+    physics.
     """
-    chosen = next((battery for battery in batteries if battery.card == CARD), next(iter(batteries), None))
+    plain = [battery for battery in batteries if not battery.choices.get("rehearses")]
+    chosen = next((battery for battery in plain if battery.card == CARD), next(iter(plain), None))
     if chosen is None:
         return {}
     rows = {claim: [trend for trend in chosen.trends if trend.claim == claim] for claim in _CLAIMS}

@@ -1,19 +1,20 @@
 """An observer: a card that performs a paradigm. All that is free, and so not physics, stands in `Observer`."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from scipy.stats import norm
 from torch import Tensor
 
 from ipnet.device import Device, State, load_device
-from ipnet.errors import IPNetError
+from ipnet.errors import IPNetError, invalid_config
 from ipnet.field import NOTHING, Layout, MemoryField
 from ipnet.paradigm import Cue, Judge, Paradigm, Performance, Recall, Show
 from ipnet.seeds import make_seed
+from ipnet.settings import apply_setting
 
 # Fixed on free recall of 20 words at one per second (Murdock 1962), and on nothing else.
 CALIBRATED: dict[str, dict[str, Any]] = {"mtj-thermal": {"t_cycle": 140e-9, "layout": Layout(junctions=112)}}
@@ -21,8 +22,7 @@ _CHUNK = 1024  # trials that are run together
 _DRAWS, _PATTERNS = 1, 2  # streams of random numbers
 
 
-@dataclass(frozen=True)
-class Observer:
+class Observer(BaseModel):
     """What is chosen, once and for all paradigms; the values of the card are as they are.
 
     Args:
@@ -36,26 +36,17 @@ class Observer:
         rehearses: whether the word whose junctions switched most is pulsed again when a cycle is to spare: while
             nothing is shown, and in every cycle but the first of an item that is.
         layout: of the memory field.
-
-    Raises:
-        IPNetError: a choice out of its range.
     """
 
-    card: str = "mtj-thermal"
-    t_cycle: float | None = None
-    seconds_per_cycle: float = 1.0
-    false_alarms: float = 0.05
-    patience: int = 10
-    rehearses: bool = False
-    layout: Layout = field(default_factory=Layout)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
-    def __post_init__(self) -> None:
-        if not self.seconds_per_cycle > 0:
-            raise IPNetError(f"seconds_per_cycle must be positive; got {self.seconds_per_cycle} s.")
-        if self.patience < 1:
-            raise IPNetError(f"patience must be 1 cycle or more; got {self.patience}.")
-        if not 0 < self.false_alarms <= 0.5:
-            raise IPNetError(f"false_alarms must be above 0 and 1/2 at most; got {self.false_alarms}.")
+    card: str = "mtj-thermal"
+    t_cycle: float | None = Field(None, gt=0)
+    seconds_per_cycle: float = Field(1.0, gt=0)
+    false_alarms: float = Field(0.05, gt=0, le=0.5)
+    patience: int = Field(10, ge=1)
+    rehearses: bool = False
+    layout: Layout = Layout()
 
     def criterion(self, words: int) -> float:
         """The z that one or more of so many noise values exceed with the probability `false_alarms`."""
@@ -66,9 +57,19 @@ class Observer:
         clock: dict[str, Any] = {} if self.t_cycle is None else {"t_cycle": self.t_cycle}
         return load_device(self.card, **clock)
 
-    def choices(self) -> dict[str, Any]:
-        """Every free choice by name."""
-        return asdict(self) | {"layout": self.layout._asdict()}
+    def changed(self, settings: Sequence[str]) -> "Observer":
+        """The observer with other choices, written as in ``"layout.overlap=0.25"``.
+
+        Raises:
+            IPNetError: no such choice, or a value of the wrong type or range.
+        """
+        content = self.model_dump()
+        for setting in settings:
+            apply_setting(content, setting)
+        try:
+            return Observer.model_validate(content)
+        except ValidationError as error:
+            raise invalid_config(error, Observer, "choice of an observer") from error
 
 
 def observer_of(card: str) -> Observer:
