@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from ipnet.battery import FIXED_ON, Outcome, Series, all_series, distances, reference_models, trends
-from ipnet.battery_figure import battery_figure
+from ipnet.battery_figure import battery_figure, cards_figure
 from ipnet.claims import ledger
 from ipnet.errors import IPNetError
 from ipnet.human import human_reference
-from ipnet.memory_claims import read_batteries
+from ipnet.memory_claims import read_batteries, read_battery
 from ipnet.paradigm import PARADIGMS
 
 SUBJECTS = 30
@@ -175,3 +175,21 @@ def test_choices_are_made_on_one_condition(ipnet, monkeypatch: pytest.MonkeyPatc
     code, out, _ = ipnet("tasks", "calibrate", "--card", "memoryless", "--subjects", 2, "--trials", 1)
     assert code == 0
     assert "choose the first: --set layout.junctions=" in " ".join(out.split())
+
+
+def test_cards_are_compared(ipnet, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    shipped = Path(__file__).parents[1] / "docs" / "results" / "memory_tasks-mtj-thermal.json"
+    other = json.loads(shipped.read_text("utf-8")) | {"card": "other"}
+    other["distances"]["n-back"]["card"]["rmse"] = 0.01
+    (tmp_path / "other.json").write_text(json.dumps(other), "utf-8")
+    code, out, err = ipnet(
+        "tasks", "compare", shipped, tmp_path / "other.json", "-o", tmp_path / "a" / "b.png", "--json"
+    )
+    assert (code, err) == (0, "")
+    assert json.loads(out)["other"]["n-back"] == 0.01
+    assert json.loads(out)["mtj-thermal"]["retention"] < 0.2
+    assert (tmp_path / "a" / "b.png").stat().st_size > 10_000
+    figure = cards_figure([read_battery(shipped), read_battery(tmp_path / "other.json")])
+    bold = [text.get_text() for text in figure.axes[0].texts if text.get_weight() == "bold"]
+    assert "0.01" in bold
+    assert ipnet("tasks", "compare", tmp_path / "none.json")[0] == 2

@@ -26,7 +26,8 @@ Ages = Sequence[Sequence[float]]
 FIXED_ON = "free recall 20-1"
 DELAY = 30.0  # s, of the delayed free recall
 PERIODS = 1.0, 0.8, 0.637  # of the card's own clock, that may be chosen
-JUNCTIONS = 32, 48, 64, 80, 96, 112, 128, 160, 224, 320  # at each place, that may be chosen
+JUNCTIONS = 32, 48, 64, 80, 96, 112, 128, 160, 224, 320, 480, 720, 1000  # at each place, that may be chosen
+MODELS = "exponential trace", "power trace", "constant"
 _RESAMPLED = 2000  # bootstrap samples
 
 
@@ -373,11 +374,8 @@ def reference_models() -> dict[str, Callable[[Series], Floats]]:
 
         return of
 
-    return {
-        "exponential trace": predict(exponential.at),
-        "power trace": predict(power.at),
-        "constant": predict(lambda ages: np.full(ages.shape, constant)),
-    }
+    traces = exponential.at, power.at, lambda ages: np.full(ages.shape, constant)
+    return {name: predict(trace) for name, trace in zip(MODELS, traces, strict=True)}
 
 
 def trends(outcomes: Mapping[str, Outcome]) -> tuple[Trend, ...]:

@@ -2,7 +2,7 @@
 
 import math
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -10,8 +10,9 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ipnet.battery import FIXED_ON, Outcome, Series, all_series, distances, reference_models
+from ipnet.battery import FIXED_ON, MODELS, Outcome, Series, all_series, distances, reference_models
 from ipnet.figures import STYLE
+from ipnet.memory_claims import WrittenBattery
 
 _COLUMNS = 4
 _CARD, _PEOPLE, _TRACE = "#0b6fb8", "#c2410c", "#9aa3af"
@@ -51,6 +52,39 @@ def battery_figure(outcomes: Mapping[str, Outcome], title: str) -> Figure:
         }
         figure.legend(shown.values(), shown.keys(), loc="outside lower left", ncols=len(shown), frameon=False)
     return figure
+
+
+def cards_figure(batteries: Sequence[WrittenBattery]) -> Figure:
+    """How far each card is from people in each series: RMSE, the nearest card of a series in bold.
+
+    Args:
+        batteries: one for each card, at least one.
+    """
+    names = list(dict.fromkeys(name for battery in batteries for name in battery.distances))
+    cards = [battery.card + " +" * bool(battery.choices.get("rehearses")) for battery in batteries]
+    far = np.array([[_rmse(battery, name) for battery in batteries] for name in names])
+    far = np.hstack([far, [[_rmse(batteries[0], name, model) for model in MODELS] for name in names]])
+    with mpl.rc_context(STYLE):
+        figure = Figure((3.2 + 1.05 * far.shape[1], 1.6 + 0.36 * len(names)), layout="constrained")
+        axes = figure.subplots()
+        axes.imshow(far, cmap="Blues", vmin=0, vmax=0.8, aspect="auto")
+        for row, column in np.ndindex(far.shape):
+            value = far[row, column]
+            if np.isfinite(value):
+                nearest = value == np.nanmin(far[row, : len(cards)]) and column < len(cards)
+                weight, colour = ("bold" if nearest else "normal"), ("white" if value > 0.45 else "#27303d")
+                axes.text(column, row, f"{value:.2f}", ha="center", va="center", weight=weight, color=colour)
+        axes.set_xticks(range(far.shape[1]), [*cards, *MODELS], rotation=20, ha="right")
+        axes.set_yticks(range(len(names)), names)
+        axes.axvline(len(cards) - 0.5, color="white", lw=4)
+        axes.tick_params(length=0)
+        axes.set_title("Distance from people: RMSE; right, traces without physics", loc="left", weight="bold")
+    return figure
+
+
+def _rmse(battery: WrittenBattery, name: str, who: str = "card") -> float:
+    found = battery.distances.get(name, {}).get(who)
+    return float("nan") if found is None else found.rmse
 
 
 def _panel(axes: Axes, entry: Series, outcome: Outcome) -> None:

@@ -139,6 +139,33 @@ def run_all(
     typer.echo(f"written: {output / name}.json and .png")
 
 
+@tasks.command("compare")
+def compare_cards(
+    batteries: Annotated[list[Path], typer.Argument(help="Files that 'ipnet tasks battery' wrote.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Picture to write.")] = Path(
+        "runs/memory_cards.png"
+    ),
+    as_json: Json = False,
+) -> None:
+    """Which card forgets most as people do: RMSE of each card in each task, as a picture."""
+    from ipnet.battery_figure import cards_figure
+    from ipnet.device_figures import save_figure
+    from ipnet.memory_claims import read_battery
+
+    found = [read_battery(path) for path in batteries]
+    try:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        save_figure(cards_figure(found), output)
+    except OSError as error:
+        raise IPNetError(f"'{output}' cannot be written ({error.strerror}); choose another place.") from error
+    if as_json:
+        print_json(
+            {battery.card: {n: row["card"].rmse for n, row in battery.distances.items()} for battery in found}
+        )
+    else:
+        typer.echo(f"written: {output}")
+
+
 @tasks.command("calibrate")
 def calibrate_card(
     card: Annotated[str, typer.Option(help="Name of a shipped card, or a TOML file.")] = "mtj-thermal",

@@ -26,8 +26,17 @@ class WrittenTrend(BaseModel):
     verdict: str
 
 
+class WrittenDistance(BaseModel):
+    """What a comparison of cards needs of `ipnet.battery.Distance`."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    rmse: float
+    r: float | None
+
+
 class WrittenBattery(BaseModel):
-    """What the ledger needs of a battery."""
+    """What the ledger and a comparison of cards need of a battery."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -35,6 +44,7 @@ class WrittenBattery(BaseModel):
     subjects: int
     trials: int
     choices: dict[str, Any]
+    distances: dict[str, dict[str, WrittenDistance]] = {}
     trends: tuple[WrittenTrend, ...]
 
 
@@ -44,10 +54,15 @@ def read_batteries(folder: Path) -> list[WrittenBattery]:
     Raises:
         IPNetError: a file that is none, by name.
     """
-    return [_read(path) for path in sorted(folder.glob(PATTERN))]
+    return [read_battery(path) for path in sorted(folder.glob(PATTERN))]
 
 
-def _read(path: Path) -> WrittenBattery:
+def read_battery(path: Path) -> WrittenBattery:
+    """A file of `ipnet tasks battery`.
+
+    Raises:
+        IPNetError: it is none.
+    """
     try:
         return WrittenBattery.model_validate_json(path.read_text("utf-8"))
     except ValidationError as error:
