@@ -20,7 +20,7 @@ from ipnet.paradigm import PARADIGMS, Pause, Performance, Show
 LAYOUT = Layout(places=128, size=8, junctions=64, words=40, distractors=10, category=5)
 OPTIONS = {
     "free_recall": [{}, {"delay": 2.5}, {"delay": 3, "filled": False}, {"distractor": 1.5, "list_length": 4}],
-    "n_back": [{}, {"n": 1}, {"n": 5, "lures": 0.5}, {"matches": 0.0, "lures": 0.0}],
+    "n_back": [{}, {"n": 1}, {"n": 5, "lures": 0.5}, {"matches": 0.0, "lures": 0.0}, {"columns": False}],
     "recognition": [{}, {"delay": 4.0}],
     "proactive_interference": [{}, {"ab_presentations": 3}],
     "retroactive_interference": [{"list_length": 3, "interpolated_lists": 4}, {"interpolated_lists": 0}],
@@ -52,6 +52,13 @@ def test_labels_and_lures_are_those_of_brute_force(
     """10,000 streams: 50 for each of 200 choices."""
     paradigm = PARADIGMS.build("n_back", n=n, steps=steps, matches=matches, lures=lures, letters=8)
     streams = np.stack([paradigm.stream(seed, index) for index in range(50)])
+    row = PARADIGMS.build("n_back", n=n, steps=steps, matches=matches, lures=lures, letters=8, columns=False)
+    streams_of_one = np.stack([row.stream(seed, index) for index in range(5)])
+    for letters, match, lure in zip(streams_of_one, *row.kinds(streams_of_one), strict=True):
+        for step in range(n, n + steps):
+            assert match[step - n] == (letters[step] == letters[step - n])
+            near = [letters[b] for b in (step - n + 1, step - n - 1) if 0 <= b < step]
+            assert lure[step - n] == (letters[step] != letters[step - n] and letters[step] in near)
     for letters, match, lure in zip(streams, *paradigm.kinds(streams), strict=True):
         columns = dict(enumerate(letters[:n]))  # what stands in each of them
         for step, letter in enumerate(letters[n:], n):

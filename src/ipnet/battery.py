@@ -26,7 +26,28 @@ Ages = Sequence[Sequence[float]]
 FIXED_ON = "free recall 20-1"
 DELAY = 30.0  # s, of the delayed free recall
 PERIODS = 1.0, 0.8, 0.637  # of the card's own clock, that may be chosen
-JUNCTIONS = 32, 48, 64, 80, 96, 112, 128, 160, 224, 320, 480, 720, 1000  # at each place, that may be chosen
+JUNCTIONS = (
+    2,
+    4,
+    8,
+    16,
+    32,
+    48,
+    64,
+    80,
+    96,
+    112,
+    128,
+    160,
+    224,
+    320,
+    480,
+    720,
+    1000,
+    1500,
+    2200,
+    3200,
+)  # that may be chosen
 MODELS = "exponential trace", "power trace", "constant"
 _RESAMPLED = 2000  # bootstrap samples
 

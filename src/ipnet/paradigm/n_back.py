@@ -1,4 +1,4 @@
-"""n-back in columns: is this what stood in this column the last time?"""
+"""n-back, in columns or in one stream: is this what was shown n steps ago?"""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +13,15 @@ class NBack(Paradigm):
 
     A letter in a column is a word of the field; the same letter in the n columns are words of one category, so
     that `Layout.overlap` says how badly a letter is bound to its column. A *lure* is a letter that now stands in
-    another column.
+    another column; in one stream without columns it is that of n - 1 or n + 1 steps ago. Whoever goes by how warm
+    a letter is cannot tell such a one.
 
     Args:
         n: columns, 1 to the number of words of a category.
         steps: comparisons in a trial.
         matches: share of the steps whose letter is that of n steps ago.
-        lures: share of the steps with a lure; with n = 1 there is none, and another letter takes its place.
+        lures: share of the steps with a lure; where there is none, another letter takes its place.
+        columns: whether the letters stand in columns, or follow each other in one place.
         letters: different letters.
         seconds_per_item: for which a letter is seen after it was compared [s].
 
@@ -27,7 +29,7 @@ class NBack(Paradigm):
         K. Oberauer, J. Exp. Psychol. Learn. Mem. Cogn. 32, 601 (2006).
     """
 
-    title = "is this the letter that stood in this column before?"
+    title = "is this the letter of n steps ago, the last in this column?"
 
     def __init__(
         self,
@@ -36,6 +38,7 @@ class NBack(Paradigm):
         steps: int = 20,
         matches: float = 0.5,
         lures: float = 0.2,
+        columns: bool = True,
         letters: int = 20,
         seconds_per_item: float = 1.0,
     ) -> None:
@@ -47,7 +50,7 @@ class NBack(Paradigm):
         require(letters >= n + 2, "some letters must stand in no column", letters, f"take {n + 2} or more")
         require(seconds_per_item > 0, "a letter must be seen for a while", f"{seconds_per_item} s", "raise it")
         self.n, self.steps, self.matches, self.lures = n, steps, matches, lures
-        self.letters, self.seconds_per_item = letters, seconds_per_item
+        self.columns, self.letters, self.seconds_per_item = columns, letters, seconds_per_item
 
     def script(self) -> list[Step]:
         """The first n letters are only seen; the others are first compared."""
@@ -61,14 +64,14 @@ class NBack(Paradigm):
         require(self.letters <= room, "every letter needs a category", self.letters, f"take {room} at most")
         require(self.n <= layout.category, "every column needs a word", self.n, f"take {layout.category} at most")
         letters = self.stream(seed, index)
-        return letters * layout.category + np.arange(len(letters)) % self.n
+        return letters * layout.category + np.arange(len(letters)) % self.n * self.columns
 
     def stream(self, seed: int, index: int) -> Integers:
         """The letters of trial `index`, by number [n + steps]."""
         rng = np.random.default_rng((seed, index))
         stream = rng.permutation(self.letters)[: self.n].tolist()
         for draw in rng.random(self.steps):
-            own, others = stream[-self.n], stream[len(stream) - self.n + 1 :]
+            own, others = stream[-self.n], [stream[-back] for back in self._lures() if back <= len(stream)]
             lures = [letter for letter in others if letter != own]
             if draw < self.matches:
                 stream.append(own)
@@ -87,8 +90,12 @@ class NBack(Paradigm):
         """
         probe, step = letters[:, self.n :], np.arange(self.n, letters.shape[1])
         match = probe == letters[:, step - self.n]
-        others = [probe == letters[:, step - back] for back in range(1, self.n)]
+        others = [(probe == letters[:, step - back]) & (step >= back) for back in self._lures()]
         return match, ~match & np.any(others, 0) if others else np.zeros_like(match)
+
+    def _lures(self) -> list[int]:
+        """How many steps ago a lure was shown."""
+        return list(range(1, self.n)) if self.columns else [back for back in (self.n - 1, self.n + 1) if back]
 
     def score(self, performance: Performance) -> dict[str, Rate]:
         """Right answers, hits, and false alarms to lures and to other letters."""
