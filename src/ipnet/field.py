@@ -122,6 +122,8 @@ class MemoryField:
     def evidence(self, p: Tensor, generator: torch.Generator) -> Tensor:
         """How far each word stands out: z [B, words], from one draw of all junctions; see the class."""
         n, size = self.switched(p, generator), self.layout.size
-        mean, variance = n.mean(1, keepdim=True), n.var(1, keepdim=True)
+        mean = n.mean(1, keepdim=True)
+        off = n - mean
+        variance = off.square().sum(1, keepdim=True) / (self.layout.places - 1)
         named, share = self.patterns[: self.layout.words], size / self.layout.places
-        return (n @ named.T - size * mean) / (size * (1 - share) * variance).clamp(min=1e-9).sqrt()
+        return (off @ named.T) / (size * (1 - share) * variance).clamp(min=1e-9).sqrt()
