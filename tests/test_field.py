@@ -39,14 +39,16 @@ def test_the_mean_field_is_that_of_junctions_drawn_one_by_one() -> None:
     assert float(((drawn - expected) / (expected * (1 - expected) / 4000).sqrt()).abs().max()) < 4.5
 
 
-def test_counts_have_the_moments_of_a_binomial_number() -> None:
+@pytest.mark.parametrize("junctions", [2, 31, 32, 50])
+def test_counts_have_the_moments_of_a_binomial_number(junctions: int) -> None:
     trials = 40_000
     p = torch.tensor([0.1, 0.5, 0.95]).expand(trials, 3)
-    found = field().switched(p, torch.Generator().manual_seed(0)).double()
+    memory = field(layout=Layout(**SMALL.model_dump() | {"junctions": junctions}))
+    found = memory.switched(p, torch.Generator().manual_seed(0)).double()
     generator = torch.Generator().manual_seed(1)
-    exact = torch.binomial(torch.full((trials, 3), 50.0), p, generator=generator).double()
+    exact = torch.binomial(torch.full((trials, 3), float(junctions)), p, generator=generator).double()
     for moment in (1, 2, 3):
-        a, b = ((x - 50 * p).pow(moment) for x in (found, exact))
+        a, b = ((x - junctions * p).pow(moment) for x in (found, exact))
         error = (a.var(0) + b.var(0)).div(trials).sqrt()
         assert bool(((a.mean(0) - b.mean(0)).abs() < 4 * error + 0.02 * b.pow(2).mean(0).sqrt()).all())
 

@@ -25,29 +25,9 @@ Floats = NDArray[np.float64]
 Ages = Sequence[Sequence[float]]
 FIXED_ON = "free recall 20-1"
 DELAY = 30.0  # s, of the delayed free recall
-PERIODS = 1.0, 0.8, 0.637  # of the card's own clock, that may be chosen
-JUNCTIONS = (
-    2,
-    4,
-    8,
-    16,
-    32,
-    48,
-    64,
-    80,
-    96,
-    112,
-    128,
-    160,
-    224,
-    320,
-    480,
-    720,
-    1000,
-    1500,
-    2200,
-    3200,
-)  # that may be chosen
+# What `calibrate` may choose: parts of the period of the card's own clock, and junctions at each place.
+PERIODS = 1.0, 0.8, 0.637
+JUNCTIONS = 2, 4, 8, 16, 32, 48, 64, 80, 96, 112, 128, 160, 224, 320, 480, 720, 1000, 1500, 2200, 3200, 4500, 6400
 MODELS = "exponential trace", "power trace", "constant"
 _RESAMPLED = 2000  # bootstrap samples
 

