@@ -6,10 +6,12 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from psifr import fr as psifr
 
 from ipnet.contracts import check_paradigm
 from ipnet.errors import IPNetError
@@ -225,6 +227,18 @@ def test_the_command_predicts_what_is_asked_for(ipnet, tmp_path: Path) -> None: 
     code, out, _ = ipnet(*words)
     assert code == 0
     assert "free choices: t_cycle" in out
+
+
+def test_the_recalls_are_written_for_psifr(ipnet, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    words = "tasks", "run", "free-recall", "--list-length", 5, "--subjects", 3, "--trials", 2
+    code, out, _ = ipnet(*words, "--table", tmp_path / "recalls.csv", "--json")
+    assert code == 0
+    raw = pd.read_csv(tmp_path / "recalls.csv")
+    merged = psifr.merge_free_recall(raw)
+    curve = psifr.spc(merged).groupby("input")["recall"].mean()
+    assert curve.tolist() == pytest.approx(json.loads(out)["serial_position"])
+    code, _, err = ipnet("tasks", "run", "n-back", "--subjects", 2, "--trials", 1, "--table", tmp_path / "x.csv")
+    assert (code, "--table needs a task with recall; 'n-back' has none: leave it out" in err) == (2, True)
 
 
 def test_the_command_lists_the_tasks(ipnet) -> None:  # type: ignore[no-untyped-def]

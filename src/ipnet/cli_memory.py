@@ -54,11 +54,15 @@ def run_task(
     seed: Annotated[int, typer.Option(help="Of stimuli, patterns and draws.")] = 0,
     settings: Choices = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="JSON file to write.")] = None,
+    table: Annotated[
+        Path | None, typer.Option(help="CSV file of all recalls to write, in psifr's long layout.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Let a card perform a task; no value of the card is fitted, and every free choice is printed."""
     from ipnet.observer import observer_of, perform
     from ipnet.paradigm import PARADIGMS
+    from ipnet.recall import write_psifr_csv
 
     paradigm = PARADIGMS.build(task.replace("-", "_"), **_options(context.args))
     observer = observer_of(card).changed(settings or ())
@@ -67,7 +71,11 @@ def run_task(
         performed = perform(
             observer, paradigm, subjects=subjects, trials=trials, seed=seed, report=lambda share: done(share, "")
         )
-    curves = paradigm.score(performed)
+    curves, recalls = paradigm.score(performed), paradigm.recalls(performed)
+    if table:
+        if recalls is None:
+            raise IPNetError(f"--table needs a task with recall; '{task}' has none: leave it out.")
+        write_psifr_csv(table, recalls)
     found = {
         "task": task,
         "parameters": paradigm.parameters(),

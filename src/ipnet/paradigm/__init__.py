@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ipnet.errors import IPNetError
 from ipnet.field import Layout
-from ipnet.recall import Rate
+from ipnet.recall import Rate, Recalls
 from ipnet.registry import Registry
 
 Integers = NDArray[np.int64]
@@ -115,6 +115,10 @@ class Paradigm(abc.ABC):
     @abc.abstractmethod
     def score(self, performance: Performance) -> dict[str, Rate]:
         """The curves that the field draws, by name; those of people have the same names."""
+
+    def recalls(self, performance: Performance) -> Recalls | None:  # noqa: ARG002
+        """The answers by position in the studied list; None for a paradigm without recall."""
+        return None
 
     def parameters(self) -> dict[str, Any]:
         """The values of the parameters, by name."""

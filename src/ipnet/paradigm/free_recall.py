@@ -87,7 +87,7 @@ class FreeRecall(Paradigm):
 
     def score(self, performance: Performance) -> dict[str, Rate]:
         """Serial positions, first recalls, lags, and how many words and intrusions."""
-        recalls = recalls_of(performance, self.list_length)
+        recalls = self.recalls(performance)
         return {
             "serial_position": serial_position_curve(recalls),
             "probability_first_recall": probability_first_recall(recalls),
@@ -95,6 +95,10 @@ class FreeRecall(Paradigm):
             "mean_recalled": mean_recalled(recalls),
             "intrusions": intrusions_per_list(recalls),
         }
+
+    def recalls(self, performance: Performance) -> Recalls:
+        """By position in the list."""
+        return recalls_of(performance, self.list_length)
 
 
 def recalls_of(performance: Performance, studied: int) -> Recalls:

@@ -17,7 +17,7 @@ from ipnet.paradigm import (
     some_words,
 )
 from ipnet.paradigm.free_recall import recalls_of
-from ipnet.recall import Rate, serial_position_curve
+from ipnet.recall import Rate, Recalls, serial_position_curve
 
 
 class Retention(Paradigm):
@@ -64,4 +64,8 @@ class Retention(Paradigm):
 
     def score(self, performance: Performance) -> dict[str, Rate]:
         """How often the word was named."""
-        return {"recalled": serial_position_curve(recalls_of(performance, 1))}
+        return {"recalled": serial_position_curve(self.recalls(performance))}
+
+    def recalls(self, performance: Performance) -> Recalls:
+        """Of a list of one word."""
+        return recalls_of(performance, 1)

@@ -5,7 +5,7 @@ import numpy as np
 from ipnet.field import Layout
 from ipnet.paradigm import Integers, Paradigm, Performance, Recall, Show, Step, require, some_words
 from ipnet.paradigm.free_recall import recalls_of
-from ipnet.recall import Rate, intrusions_per_list, mean_recalled, serial_position_curve, share_of
+from ipnet.recall import Rate, Recalls, intrusions_per_list, mean_recalled, serial_position_curve, share_of
 
 
 class RetroactiveInterference(Paradigm):
@@ -50,7 +50,7 @@ class RetroactiveInterference(Paradigm):
 
     def score(self, performance: Performance) -> dict[str, Rate]:
         """Share of the first list that was named, by position and in all; words of other lists are intrusions."""
-        recalls = recalls_of(performance, self.list_length)
+        recalls = self.recalls(performance)
         words = performance.items[:, : self.list_length, None]
         return {
             "recalled": share_of(performance.subjects, (words == performance.recalled[:, None]).any(2)),
@@ -58,3 +58,7 @@ class RetroactiveInterference(Paradigm):
             "mean_recalled": mean_recalled(recalls),
             "intrusions": intrusions_per_list(recalls),
         }
+
+    def recalls(self, performance: Performance) -> Recalls:
+        """By position in the first list."""
+        return recalls_of(performance, self.list_length)
