@@ -27,6 +27,7 @@ OPTIONS = {
     "proactive_interference": [{}, {"ab_presentations": 3}],
     "retroactive_interference": [{"list_length": 3, "interpolated_lists": 4}, {"interpolated_lists": 0}],
     "serial_recall": [{}, {"distractors": 3, "kinds": "identical"}, {"distractors": 2, "list_length": 1}],
+    "similarity": [{}, {"list_length": 10}],
     "retention": [{}, {"retention": 0.0}, {"filled": False}],
 }
 
@@ -151,6 +152,19 @@ def test_interference_is_scored_by_list_and_by_response() -> None:
     assert curves["intrusions"].mean == 1
 
 
+def test_what_resembles_an_old_word_is_taken_for_it() -> None:
+    paradigm = PARADIGMS.build("similarity")
+    wrong = []
+    for overlap in (0.0, 0.5, 0.9):
+        observer = observer_of("mtj-thermal").changed([f"layout.overlap={overlap}"])
+        curves = paradigm.score(perform(observer, paradigm, subjects=40, trials=5))
+        wrong.append(float(curves["similar_false_alarms"].mean))
+        assert curves["hits"].mean > 0.4
+        assert curves["false_alarms"].mean < 0.12
+    assert wrong[0] < 0.12
+    assert wrong[0] + 0.1 < wrong[1] < wrong[2]
+
+
 def test_distractors_are_the_same_or_not() -> None:
     for kinds, different in (("identical", 1), ("different", 3)):
         paradigm = PARADIGMS.build("serial_recall", distractors=3, kinds=kinds)
@@ -267,6 +281,7 @@ def test_the_command_lists_the_tasks(ipnet) -> None:  # type: ignore[no-untyped-
         (("serial-recall", "--kinds", "odd"), "'kinds' must be 'different' or 'identical'; got 'odd'"),
         (("retroactive-interference", "--interpolated-lists", -1), "must not be negative; got -1: take 0"),
         (("proactive-interference", "--pairs", 21), "every cue needs a category; got 21: take 20 at most"),
+        (("similarity", "--list-length", 11), "half of the categories must be new; got 11: take 10 at most"),
         (("recognition", "--list-length", 0), "a list must have 1 word or more; got 0"),
         (("free-recall", "--card", "no-such"), "no-such"),
     ],
