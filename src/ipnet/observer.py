@@ -17,7 +17,12 @@ from ipnet.seeds import make_seed
 from ipnet.settings import apply_setting
 
 # Fixed on free recall of 20 words at one per second (Murdock 1962), and on nothing else.
-CALIBRATED: dict[str, dict[str, Any]] = {"mtj-thermal": {"t_cycle": 140e-9, "layout": Layout(junctions=112)}}
+CALIBRATED: dict[str, dict[str, Any]] = {
+    "leaky": {"t_cycle": 140e-9, "layout": Layout(junctions=720)},
+    "memristor-rnnet": {"layout": Layout(junctions=2)},
+    "mtj-nyu": {"t_cycle": 140e-9, "layout": Layout(junctions=4500)},
+    "mtj-thermal": {"t_cycle": 140e-9, "layout": Layout(junctions=112)},
+}
 _CHUNK = 1024  # trials that are run together
 _DRAWS, _PATTERNS = 1, 2  # streams of random numbers
 
