@@ -27,6 +27,7 @@ OPTIONS = {
     "proactive_interference": [{}, {"ab_presentations": 3}],
     "retroactive_interference": [{"list_length": 3, "interpolated_lists": 4}, {"interpolated_lists": 0}],
     "serial_recall": [{}, {"distractors": 3, "kinds": "identical"}, {"distractors": 2, "list_length": 1}],
+    "release": [{}, {"change": False, "words": 1}, {"retention": 0.0}],
     "similarity": [{}, {"list_length": 10}],
     "retention": [{}, {"retention": 0.0}, {"filled": False}],
 }
@@ -165,6 +166,17 @@ def test_what_resembles_an_old_word_is_taken_for_it() -> None:
     assert wrong[0] + 0.1 < wrong[1] < wrong[2]
 
 
+def test_a_new_category_releases_from_what_was_learnt_before() -> None:
+    recalled = []
+    for change in (False, True):
+        paradigm = PARADIGMS.build("release", change=change, retention=1.0)
+        curves = paradigm.score(perform(observer_of("mtj-thermal"), paradigm, subjects=60, trials=5))
+        recalled.append(curves["recalled"].mean)
+        assert curves["earlier_words"].mean[0] == 0
+    assert recalled[0][0] > recalled[0][3] + 0.05  # interference builds up
+    assert recalled[1][3] > recalled[0][3] + 0.05  # and ends with the category
+
+
 def test_distractors_are_the_same_or_not() -> None:
     for kinds, different in (("identical", 1), ("different", 3)):
         paradigm = PARADIGMS.build("serial_recall", distractors=3, kinds=kinds)
@@ -282,6 +294,7 @@ def test_the_command_lists_the_tasks(ipnet) -> None:  # type: ignore[no-untyped-
         (("retroactive-interference", "--interpolated-lists", -1), "must not be negative; got -1: take 0"),
         (("proactive-interference", "--pairs", 21), "every cue needs a category; got 21: take 20 at most"),
         (("similarity", "--list-length", 11), "half of the categories must be new; got 11: take 10 at most"),
+        (("release", "--words", 11), "a category must hold the words; got 11: take fewer words"),
         (("recognition", "--list-length", 0), "a list must have 1 word or more; got 0"),
         (("free-recall", "--card", "no-such"), "no-such"),
     ],
