@@ -61,7 +61,7 @@ def cards_figure(batteries: Sequence[WrittenBattery]) -> Figure:
         batteries: one for each card, at least one.
     """
     names = list(dict.fromkeys(name for battery in batteries for name in battery.distances))
-    cards = [battery.card + " +" * bool(battery.choices.get("rehearses")) for battery in batteries]
+    cards = [battery.card + ", rehearsing" * bool(battery.choices.get("rehearses")) for battery in batteries]
     far = np.array([[_rmse(battery, name) for battery in batteries] for name in names])
     far = np.hstack([far, [[_rmse(batteries[0], name, model) for model in MODELS] for name in names]])
     with mpl.rc_context(STYLE):
