@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ipnet.contracts import ContractViolation, check_data, check_device, check_memory, check_task
+from ipnet.contracts import ContractViolation, check_data, check_device, check_memory, check_paradigm, check_task
 from ipnet.data import DATA
 from ipnet.device import DEVICES, card_names, load_device
 from ipnet.memory import MEMORIES
@@ -378,3 +378,66 @@ def test_broken_task_is_caught(name: str, plugin, tmp_path: Path) -> None:
         return
     with pytest.raises(ContractViolation, match=f"task '{name}'.*{clause}"):
         check_task(name, tmp_path)
+
+
+PARADIGM = '''
+"""Words and one question."""
+import numpy as np
+from ipnet.paradigm import Judge, Paradigm, Recall, Show
+from ipnet.recall import Rate, share_of
+
+class Question(Paradigm):
+    """Words and one question."""
+    title = "is it old?"
+    drawn = 0
+
+    def script(self):
+        """Two words and a question."""
+        return [Show(0, 1.0), Show(1, 1.0), {asked}]
+
+    def items(self, layout, seed, index):
+        """Two words, and one of them."""
+        type(self).drawn += 1
+        words = np.random.default_rng({seed}).permutation(layout.words)[:2]
+        return {items}
+
+    def score(self, performance):
+        """Yes or no."""
+        said = performance.strength > 0
+        return {scores}
+'''
+FINE_PARADIGM = {
+    "asked": "Judge(2)",
+    "seed": "(seed, index)",
+    "items": "np.append(words, words[0])",
+    "scores": '{"yes": share_of(performance.subjects, said)}',
+}
+BROKEN_PARADIGMS: dict[str, tuple[dict[str, str], str | None]] = {
+    "fine_question": ({}, None),
+    "impure": ({"seed": "(seed, index, self.drawn)"}, "function of its seed and index.*another one when"),
+    "unseeded": ({"seed": "7"}, "function of its seed and index.*all trials are the same"),
+    "too_few_columns": ({"items": "words"}, r"Steps name columns.*columns \[0, 1, 2\] in the script, and 2 items"),
+    "unnamed_column": ({"items": "np.append(words, words)"}, "Steps name columns.*and 4 items"),
+    "foreign_items": ({"items": "np.append(words, 10**6)"}, "Steps name columns.*items .* to 1000000"),
+    "real_items": ({"items": "np.append(words, 0.5)"}, "Steps name columns.*items of float64"),
+    "asks_nothing": ({"asked": "Show(2, 1.0)"}, "Steps name columns.*asks nothing"),
+    "no_curve": ({"scores": "{}"}, "score counts.*no curve"),
+    "sums_over_subjects": ({"scores": '{"yes": Rate(np.array(1), said.sum(0), said.sum(0))}'},
+                           "score counts.*for 4 subjects"),
+    "counts_the_impossible": ({"scores": '{"yes": Rate(np.array(1), np.full(4, 2), np.array([2, 2, 2, 0]))}'},
+                              "counts what could not be"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", BROKEN_PARADIGMS)
+def test_broken_paradigm_is_caught(name: str, plugin) -> None:
+    changes, clause = BROKEN_PARADIGMS[name]
+    source = PARADIGM
+    for key, value in (FINE_PARADIGM | changes).items():
+        source = source.replace(f"{{{key}}}", value)
+    plugin("paradigm", name, source)
+    if clause is None:
+        check_paradigm(name)
+        return
+    with pytest.raises(ContractViolation, match=f"paradigm '{name}'.*{clause}"):
+        check_paradigm(name)

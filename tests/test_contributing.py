@@ -1,12 +1,13 @@
 """The recipes of CONTRIBUTING.md run as they stand: each block is dropped in as one file and contract-tested."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 from ipnet.config import Run
-from ipnet.contracts import check_data, check_device, check_memory, check_perturbation, check_task
+from ipnet.contracts import check_data, check_device, check_memory, check_paradigm, check_perturbation, check_task
 from ipnet.device import load_device
 from ipnet.report import write_report
 from ipnet.train import execute
@@ -58,6 +59,7 @@ def test_there_is_one_recipe_for_every_extension_point() -> None:
         "device",
         "device/cards",
         "memory",
+        "paradigm",
         "perturbation",
         "tasks",
     ]
@@ -89,6 +91,13 @@ def test_task(dropped, tmp_path: Path) -> None:
 
 def test_perturbation(dropped) -> None:
     check_perturbation(dropped("perturbation"))
+
+
+def test_paradigm(dropped, ipnet) -> None:  # type: ignore[no-untyped-def]
+    check_paradigm(dropped("paradigm"))
+    code, out, _ = ipnet("tasks", "run", "scanning", "--list-length", 6, "--subjects", 4, "--json")
+    assert code == 0
+    assert 0 <= json.loads(out)["accuracy"] <= 1
 
 
 def test_memory_and_data_train_together(dropped, tiny_run, tmp_path: Path) -> None:
