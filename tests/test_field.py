@@ -39,7 +39,7 @@ def test_the_mean_field_is_that_of_junctions_drawn_one_by_one() -> None:
     assert float(((drawn - expected) / (expected * (1 - expected) / 4000).sqrt()).abs().max()) < 4.5
 
 
-@pytest.mark.parametrize("junctions", [2, 31, 32, 50])
+@pytest.mark.parametrize("junctions", [16, 50])
 def test_counts_have_the_moments_of_a_binomial_number(junctions: int) -> None:
     trials = 40_000
     p = torch.tensor([0.1, 0.5, 0.95]).expand(trials, 3)
@@ -110,7 +110,7 @@ def test_nothing_can_be_shown_to_some() -> None:
     [
         ({"size": 97}, r"must fit into the field; got 97 places of 96"),
         ({"overlap": 1.0}, r"overlap\n.*less than 1"),
-        ({"junctions": 0}, r"junctions\n.*greater than or equal to 1"),
+        ({"junctions": 15}, r"junctions\n.*greater than or equal to 16"),
         ({"distractors": -1}, r"distractors\n.*greater than or equal to 0"),
         ({"overlap": math.nan}, r"overlap\n"),
         ({"place": 3}, r"place\n.*not permitted"),

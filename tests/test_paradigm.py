@@ -16,8 +16,8 @@ from psifr import fr as psifr
 from ipnet.contracts import check_paradigm
 from ipnet.errors import IPNetError
 from ipnet.field import Layout
-from ipnet.observer import Observer, observer_of, perform
-from ipnet.paradigm import PARADIGMS, Pause, Performance, Show
+from ipnet.observer import Observer, _timed, observer_of, perform
+from ipnet.paradigm import PARADIGMS, Cue, Judge, Pause, Performance, Recall, Show, Step
 
 LAYOUT = Layout(places=128, size=8, junctions=64, words=40, distractors=10, category=5)
 OPTIONS = {
@@ -80,13 +80,35 @@ def test_shares_of_matches_and_lures_are_as_asked() -> None:
     assert lure.mean() == pytest.approx(0.2, abs=0.05)
 
 
-def test_steps_take_the_cycles_between_their_rounded_ends() -> None:
-    from ipnet.observer import _timed
+def test_items_are_pulsed_in_whole_cycles_and_no_time_is_lost() -> None:
+    def cycles(*script: Step) -> list[tuple[str, int]]:
+        return [(type(step).__name__, count) for step, count in _timed(Observer(), list(script))]
 
-    script = [Show(0, 1.5), Pause(0.2), Show(1, 1.5), Pause(0.0)]
-    assert [cycles for _, cycles in _timed(Observer(), script)] == [2, 0, 1, 0]
+    assert cycles(Show(0, 1.5), Show(1, 1.5), Pause(0.2), Recall(3.0)) == [
+        ("Show", 1),
+        ("Show", 1),
+        ("Pause", 1),  # what two words have left
+        ("Pause", 0),
+        ("Recall", 3),
+    ]
+    assert cycles(Pause(0.6), Judge(0), Pause(0.6), Cue(0, "place")) == [
+        ("Pause", 0),
+        ("Judge", 1),
+        ("Pause", 1),
+        ("Cue", 1),
+    ]
+    assert sum(count for _, count in cycles(*[Show(0, 1.1)] * 30)) == 33
     with pytest.raises(IPNetError, match=r"got 0.2 s, and 1 s per cycle: lower seconds_per_cycle"):
-        list(_timed(Observer(), [Show(0, 0.2)]))
+        cycles(Show(0, 0.2))
+
+
+@pytest.mark.parametrize("delay", [0.0, 0.5, 1.5, 2.5, 10.3])
+@pytest.mark.parametrize("pace", [1.0, 1.5, 1.9, 3.0])
+def test_any_pace_and_delay_of_a_second_or_more(delay: float, pace: float) -> None:
+    paradigm = PARADIGMS.build("free_recall", list_length=12, seconds_per_item=pace, delay=delay)
+    curves = paradigm.score(perform(observer_of("mtj-thermal"), paradigm, subjects=40, trials=4))
+    end = curves["serial_position"].mean[-5:]
+    assert (np.diff(end) > -0.08).all()  # no word is pulsed more often than its neighbours
 
 
 def test_a_performance_is_a_function_of_its_seed() -> None:
@@ -140,10 +162,10 @@ def test_interference_is_scored_by_list_and_by_response() -> None:
     assert (B // 10 == C // 10).all()
     assert (B != C).all()
     of = {int(c): int(b) for b, c in zip(B, C, strict=True)}
-    named = np.array([[of[int(asked[0])], asked[1], -1]])
+    named = np.array([[of[int(asked[0])], asked[0], asked[1], -1, -1, -1]])
     empty, who = np.zeros((1, 0)), np.array([0])
     shares = pairs.score(Performance(items, empty, named, empty.astype(int), who, 1.6, Layout()))
-    assert {name: share.actual.tolist() for name, share in shares.items()} == {"B": [1], "C": [1]}
+    assert {name: share.actual.tolist() for name, share in shares.items()} == {"B": [1], "C": [2]}
     lists = PARADIGMS.build("retroactive_interference", list_length=4, interpolated_lists=2)
     items = lists.items(Layout(), 0, 0)[None]
     assert len(set(items[0])) == 12
@@ -180,7 +202,7 @@ def test_a_new_category_releases_from_what_was_learnt_before() -> None:
 def test_distractors_are_the_same_or_not() -> None:
     for kinds, different in (("identical", 1), ("different", 3)):
         paradigm = PARADIGMS.build("serial_recall", distractors=3, kinds=kinds)
-        shown = paradigm.items(Layout(distractors=10_000), 0, 0)[5:].reshape(5, 3)
+        shown = paradigm.items(Layout(distractors=3), 0, 0)[5:].reshape(5, 3)
         assert [len(set(after)) for after in shown.tolist()] == [different] * 5
 
 
@@ -293,6 +315,9 @@ def test_the_command_lists_the_tasks(ipnet) -> None:  # type: ignore[no-untyped-
         (("serial-recall", "--kinds", "odd"), "'kinds' must be 'different' or 'identical'; got 'odd'"),
         (("retroactive-interference", "--interpolated-lists", -1), "must not be negative; got -1: take 0"),
         (("proactive-interference", "--pairs", 21), "every cue needs a category; got 21: take 20 at most"),
+        (("free-recall", "--delay", "inf"), "delay must not be negative; got inf s"),
+        (("free-recall", "--recall-seconds", "inf"), "recall takes time; got inf s"),
+        (("serial-recall", "--distractors", 200), "distractors must differ; got 200: at most 100"),
         (("similarity", "--list-length", 11), "half of the categories must be new; got 11: take 10 at most"),
         (("release", "--words", 11), "a category must hold the words; got 11: take fewer words"),
         (("recognition", "--list-length", 0), "a list must have 1 word or more; got 0"),

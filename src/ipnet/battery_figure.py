@@ -84,7 +84,7 @@ def cards_figure(batteries: Sequence[WrittenBattery]) -> Figure:
 
 def _rmse(battery: WrittenBattery, name: str, who: str = "card") -> float:
     found = battery.distances.get(name, {}).get(who)
-    return float("nan") if found is None else found.rmse
+    return float("nan") if found is None or found.rmse is None else found.rmse
 
 
 def _panel(axes: Axes, entry: Series, outcome: Outcome) -> None:

@@ -177,13 +177,13 @@ def claims(
 ) -> None:
     """The ledger: every claim of arXiv:2512.15829, what was found, on which data, and the verdict."""
     from ipnet.claims import ledger
-    from ipnet.memory_claims import read_batteries
+    from ipnet.memory_claims import PATTERN, read_batteries
     from ipnet.results import RESULT_FILE, find_results
     from ipnet.robustness_curve import read_tested
 
     batteries = [battery for folder in runs or _shipped() for battery in read_batteries(folder)]
     if runs:  # a folder without results is a mistake, but for one with batteries
-        known = [folder for folder in runs if not batteries or any(folder.rglob(RESULT_FILE))]
+        known = [folder for folder in runs if any(folder.rglob(RESULT_FILE)) or not any(folder.glob(PATTERN))]
         found = [pair for folder in known for pair in find_results(folder)]
     else:
         found = _evidence()

@@ -51,7 +51,7 @@ def run_task(
     card: Annotated[str, typer.Option(help="Name of a shipped card, or a TOML file.")] = "mtj-thermal",
     subjects: Annotated[int, typer.Option(min=2, help="Simulated people.")] = 200,
     trials: Annotated[int, typer.Option(min=1, help="Trials of each.")] = 10,
-    seed: Annotated[int, typer.Option(help="Of stimuli, patterns and draws.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of stimuli, patterns and draws.")] = 0,
     settings: Choices = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="JSON file to write.")] = None,
     table: Annotated[
@@ -99,7 +99,7 @@ def run_all(
     card: Annotated[str, typer.Option(help="Name of a shipped card, or a TOML file.")] = "mtj-thermal",
     subjects: Annotated[int, typer.Option(min=2, help="Simulated people in each condition.")] = 200,
     trials: Annotated[int, typer.Option(min=1, help="Trials of each.")] = 10,
-    seed: Annotated[int, typer.Option(help="Of stimuli, patterns and draws.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of stimuli, patterns and draws.")] = 0,
     settings: Choices = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for the JSON file and the picture.")
@@ -179,7 +179,7 @@ def calibrate_card(
     card: Annotated[str, typer.Option(help="Name of a shipped card, or a TOML file.")] = "mtj-thermal",
     subjects: Annotated[int, typer.Option(min=2, help="Simulated people for each choice.")] = 100,
     trials: Annotated[int, typer.Option(min=1, help="Trials of each.")] = 10,
-    seed: Annotated[int, typer.Option(help="Of stimuli, patterns and draws.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of stimuli, patterns and draws.")] = 0,
     as_json: Json = False,
 ) -> None:
     """Which clock and number of junctions come nearest to people on free recall 20-1, and on nothing else."""

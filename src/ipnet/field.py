@@ -10,7 +10,6 @@ from ipnet.device import Device, State
 from ipnet.neuron import Neuron
 
 NOTHING = -1  # the number of no item
-_MANY = 32  # junctions, from which on a binomial number is drawn by three of its moments: 20 times faster
 
 
 class Layout(BaseModel):
@@ -19,7 +18,7 @@ class Layout(BaseModel):
     Args:
         places: where pulses can be given, each to several junctions at once.
         size: places of an item; size / places is the sparsity.
-        junctions: in parallel at each place.
+        junctions: in parallel at each place; enough for their count to be drawn by its moments.
         words: items that can be named; others, the distractors, cannot.
         distractors: items that are only ever shown.
         category: words in a row that resemble each other.
@@ -30,7 +29,7 @@ class Layout(BaseModel):
 
     places: int = Field(512, ge=1)
     size: int = Field(32, ge=1)
-    junctions: int = Field(64, ge=1)
+    junctions: int = Field(64, ge=16)
     words: int = Field(200, ge=1)
     distractors: int = Field(100, ge=0)
     category: int = Field(10, ge=1)
@@ -58,7 +57,7 @@ class MemoryField:
     Nothing of the card is changed or fitted.
 
     All junctions of a place are pulsed alike, and the state of a place is that of their mean (expected spikes heat
-    it); n_i is a binomial number, of 32 junctions on one with the same mean, variance and skewness.
+    it); n_i is drawn with the mean, the variance and the skewness of a binomial number.
 
     Args:
         device: of a card without variation.
@@ -117,10 +116,7 @@ class MemoryField:
             p: probability that a junction of each place switches [B, places].
             generator: of the draw.
         """
-        m = self.layout.junctions
-        if m < _MANY:
-            return torch.binomial(torch.full_like(p, m), p, generator=generator)
-        xi = torch.randn(p.shape, generator=generator)
+        m, xi = self.layout.junctions, torch.randn(p.shape, generator=generator)
         return m * p + (m * p * (1 - p)).sqrt() * xi + (1 - 2 * p) / 6 * (xi.square() - 1)  # Cornish-Fisher
 
     def evidence(self, p: Tensor, generator: torch.Generator) -> Tensor:

@@ -4,7 +4,6 @@
 """
 
 import weakref
-from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
@@ -29,9 +28,9 @@ def number_of(device: Device) -> int:
 def can_fuse(device: Device, place: str) -> bool:
     """Whether there is a kernel for this type of place, such as ``"cpu"``, and the law can be recorded.
 
-    A law that is wrong in itself will say so in the plain loop. Triton comes with torch for GPUs on Linux.
+    A law that is wrong in itself will say so in the plain loop.
     """
-    if place != "cpu" and (place != "cuda" or find_spec("triton") is None):
+    if place != "cpu" and (place != "cuda" or not triton_kernel.works()):
         return False
     if device not in _ABLE:
         try:

@@ -8,9 +8,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ipnet.errors import IPNetError, invalid_config
 from ipnet.finding import Finding, finding
+from ipnet.observer import observer_of
 
 PATTERN = "memory_tasks-*.json"
 CARD = "mtj-thermal"  # whose battery counts, if there are several
+FEWEST = 20  # simulated people, below which intervals are too narrow
 _CLAIMS = "nback", "recall", "interference"
 
 
@@ -31,7 +33,7 @@ class WrittenDistance(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    rmse: float
+    rmse: float | None
     r: float | None
 
 
@@ -46,6 +48,10 @@ class WrittenBattery(BaseModel):
     choices: dict[str, Any]
     distances: dict[str, dict[str, WrittenDistance]] = {}
     trends: tuple[WrittenTrend, ...]
+
+    def is_calibrated(self) -> bool:
+        """Whether the free choices are those that were fixed for the card."""
+        return self.choices == observer_of(self.choices.get("card", self.card)).model_dump(mode="json")
 
 
 def read_batteries(folder: Path) -> list[WrittenBattery]:
@@ -72,13 +78,13 @@ def read_battery(path: Path) -> WrittenBattery:
 
 
 def memory(batteries: Sequence[WrittenBattery]) -> dict[str, Finding]:
-    """What the battery of `CARD`, or the first there is, says about each claim; nothing without one.
+    """What the largest battery of `CARD`, or else of another card, says about each claim; nothing without one.
 
-    A claim is met if every trend that was stated for it holds. Batteries with rehearsal do not count: it is no
-    physics.
+    A claim is met if every trend that was stated for it holds. Batteries of fewer than `FEWEST` simulated people
+    do not count, nor those whose free choices are not the card's (`ipnet.observer.observer_of`): with rehearsal, say.
     """
-    plain = [battery for battery in batteries if not battery.choices.get("rehearses")]
-    chosen = next((battery for battery in plain if battery.card == CARD), next(iter(plain), None))
+    counting = [battery for battery in batteries if battery.subjects >= FEWEST and battery.is_calibrated()]
+    chosen = max(counting, key=lambda battery: (battery.card == CARD, battery.subjects), default=None)
     if chosen is None:
         return {}
     rows = {claim: [trend for trend in chosen.trends if trend.claim == claim] for claim in _CLAIMS}
@@ -92,7 +98,7 @@ def _found(battery: WrittenBattery, trends: Sequence[WrittenTrend]) -> Finding:
         met=not others,
         real=False,
         reason=f"Trends of people that {battery.card} shows: {_list(holding)}. Not shown: {_list(others)}. "
-        "The claim needs all of them. The card was simulated; nothing of it was fitted to people.",
+        "The claim needs all of them. The card was simulated; no value of the junction was fitted to people.",
         ours=f"{len(holding)} of {len(trends)} trends",
         n=battery.subjects,
         seeds=1,

@@ -12,18 +12,19 @@ from torch import Tensor
 from ipnet.device import Device, State, load_device
 from ipnet.errors import IPNetError, invalid_config
 from ipnet.field import NOTHING, Layout, MemoryField
-from ipnet.paradigm import Cue, Judge, Paradigm, Performance, Recall, Show
+from ipnet.paradigm import Cue, Judge, Paradigm, Pause, Performance, Recall, Show
 from ipnet.seeds import make_seed
 from ipnet.settings import apply_setting
 
 # Fixed on free recall of 20 words at one per second (Murdock 1962), and on nothing else.
 CALIBRATED: dict[str, dict[str, Any]] = {
     "leaky": {"t_cycle": 140e-9, "layout": Layout(junctions=720)},
-    "memristor-rnnet": {"layout": Layout(junctions=2)},
+    "memristor-rnnet": {"layout": Layout(junctions=32)},
     "mtj-nyu": {"t_cycle": 140e-9, "layout": Layout(junctions=4500)},
     "mtj-thermal": {"t_cycle": 140e-9, "layout": Layout(junctions=112)},
 }
-_CHUNK = 1024  # trials that are run together
+_CHUNK = 256  # trials that are run together, and share patterns
+_ROUNDING = 1e-9  # cycles
 _DRAWS, _PATTERNS = 1, 2  # streams of random numbers
 
 
@@ -35,8 +36,9 @@ class Observer(BaseModel):
         t_cycle: period of the clock [s]; None for the card's.
         seconds_per_cycle: seconds of an experiment that pass in a cycle of the device [s].
         false_alarms: how readily noise is taken for memory: probability per decision, in (0, 1/2]. A word that is
-            asked for is called old from the z on that noise exceeds so often; when the words of the field compete
-            to be named, the largest of their z must be one that noise exceeds so often in any of them.
+            asked for is called old from the z on that normal noise exceeds so often; when the words of the field
+            compete to be named, the largest of their z must be one that it exceeds so often in any of them. While
+            items are warm, noise has a longer tail than that: words that share places with them stand out.
         patience: cycles in succession in which no word is named, after which recall ends.
         rehearses: whether the word whose junctions switched most is pulsed again when a cycle is to spare: while
             nothing is shown, and in every cycle but the first of an item that is.
@@ -98,9 +100,10 @@ def perform(
 ) -> Performance:
     """Let an observer perform a paradigm.
 
-    A step of the script lasts as many cycles as fit between its beginning and its end, both rounded to whole
-    cycles, so that nothing is lost over a trial; a judgement and a cue take one cycle. In each cycle of recall the
-    word with the largest z is named, if it reaches the criterion of all words together and was not named before.
+    An item is pulsed for as many whole cycles as fit into the time it is shown; what is left of all steps adds up
+    to cycles in silence, so that no time is lost over a trial. A judgement and a cue take one cycle. In each cycle
+    of recall the word with the largest z is named, if it reaches the criterion of all words together and was not
+    named before.
 
     Args:
         observer: the card and the free choices.
@@ -139,18 +142,23 @@ def perform(
 
 
 def _timed(observer: Observer, script: list[Any]) -> Iterator[tuple[Any, int]]:
-    """Each step with its number of cycles."""
-    now = 0.0
+    """Each step with its number of cycles; what is left of a cycle is made up for in silence."""
+    left = 0.0  # cycles
     for step in script:
-        end = now + (observer.seconds_per_cycle if isinstance(step, Judge | Cue) else step.seconds)
-        cycles = round(end / observer.seconds_per_cycle) - round(now / observer.seconds_per_cycle)
-        if isinstance(step, Show) and not cycles:
+        whole = 1
+        if not isinstance(step, Judge | Cue):
+            cycles = step.seconds / observer.seconds_per_cycle
+            whole = int(cycles + _ROUNDING) if isinstance(step, Show) else int(left + cycles + _ROUNDING)
+            left += cycles - whole
+        if isinstance(step, Show) and not whole:
             raise IPNetError(
                 f"an item must be shown for a cycle of the device or longer; got {step.seconds:g} s, and "
                 f"{observer.seconds_per_cycle:g} s per cycle: lower seconds_per_cycle."
             )
-        yield step, cycles
-        now = end
+        yield step, whole
+        if left + _ROUNDING >= 1:
+            yield Pause(0.0), int(left + _ROUNDING)
+            left -= int(left + _ROUNDING)
 
 
 class _Trial:
@@ -207,8 +215,10 @@ class _Trial:
     def _cued(self, step: Cue) -> Tensor:
         """The strongest of the words that share a category, or a place in it, with the item of a column."""
         fits = self._alike(self.items[:, step.column, None], step.by)
+        if step.again:
+            fits &= torch.arange(fits.shape[1]) != self.named_words[-1][:, None]
         z, word = self._asked().masked_fill(~fits, -torch.inf).max(1)
-        return torch.where(z >= self.observer.criterion(int(fits[0].sum())), word, NOTHING)
+        return torch.where(z >= self.observer.criterion(int(fits.sum(1).max())), word, NOTHING)
 
     def _asked(self) -> Tensor:
         self.p, self.state = self.memory.cycle(self.nothing, self.state)

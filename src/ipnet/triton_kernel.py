@@ -157,6 +157,17 @@ def _module(text: str) -> ModuleType:
     return module
 
 
+@cache
+def works() -> bool:
+    """Whether Triton can build and start a program here: it needs a C compiler and a GPU that it knows."""
+    try:
+        y = torch.zeros(1, device="cuda")
+        _module(_TRIAL).trial[(1,)](y)
+        return bool(y == 1)
+    except Exception:  # whatever is wrong, the plain loop does without it
+        return False
+
+
 def run_forward(
     device: Device, x: Tensor, gain: Tensor, state: Tensor, keys: Tensor, *, mark: bool = False
 ) -> tuple[Tensor, Tensor, Tensor]:
@@ -228,6 +239,16 @@ def _on(x: Tensor) -> Any:
     return torch.cuda.device(x.device) if x.is_cuda else nullcontext()
 
 
+_TRIAL = """\
+import triton
+import triton.language as tl
+
+
+@triton.jit
+def trial(y):
+    tl.store(y, 1.0)
+"""
+
 _MODULE = '''\
 """Written by ipnet.triton_kernel from the law of a device."""
 
@@ -272,6 +293,7 @@ def forward(
     """Each lane has one element of [devices, B, C, ...] over all steps."""
     real: tl.constexpr = xs.dtype.element_ty
     total = tl.cast(devices, tl.int64) * clips * width
+    a_step = total // devices
     place = tl.program_id(0).to(tl.int64) * BLOCK + tl.arange(0, BLOCK)
     inside = place < total
     row, at = place // width, place % width
@@ -291,7 +313,7 @@ def forward(
         @KEY
         @STEP
         tl.store(y_t, y, inside)
-        x_t += clips * width
+        x_t += a_step
         y_t += total
         mark += POLES * total
     @LAST

@@ -15,6 +15,7 @@ from ipnet.field import Layout
 from ipnet.recall import Rate, Recalls
 from ipnet.registry import Registry
 
+LONGEST = 1e5  # s, of anything
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
@@ -55,10 +56,12 @@ class Cue:
     Args:
         column: of the item.
         by: its ``"category"``, or its ``"place"`` in the category (a column of n-back, a place of a list).
+        again: whether another word is wanted than that of the cue before.
     """
 
     column: int
     by: Literal["category", "place"]
+    again: bool = False
 
 
 Step = Show | Pause | Judge | Cue | Recall
@@ -159,12 +162,13 @@ def some_distractors(layout: Layout, count: int, rng: np.random.Generator) -> In
     return layout.words + rng.integers(0, max(known, 1), count)
 
 
-def in_seconds(duration: float) -> list[float]:
-    """A duration in parts of a second, the last of them what is left.
+def distracted(first: int, seconds: float) -> list[Step]:
+    """A time filled with distractors, one in each whole second, from the column `first` on.
 
     Example:
-        >>> in_seconds(2.5)
-        [1.0, 1.0, 0.5]
+        >>> distracted(7, 2.5)
+        [Show(column=7, seconds=1.0), Show(column=8, seconds=1.0), Pause(seconds=0.5)]
     """
-    whole = int(duration)
-    return [1.0] * whole + ([duration - whole] if duration > whole else [])
+    whole = int(seconds)
+    steps: list[Step] = [Show(first + i, 1.0) for i in range(whole)]
+    return [*steps, Pause(seconds - whole)] if seconds > whole else steps

@@ -4,6 +4,7 @@ import numpy as np
 
 from ipnet.field import Layout
 from ipnet.paradigm import (
+    LONGEST,
     Integers,
     Paradigm,
     Pause,
@@ -11,7 +12,7 @@ from ipnet.paradigm import (
     Recall,
     Show,
     Step,
-    in_seconds,
+    distracted,
     require,
     some_distractors,
     some_words,
@@ -34,7 +35,7 @@ class FreeRecall(Paradigm):
         list_length: words in a list.
         seconds_per_item: pace of the presentation [s].
         delay: between the last word and recall [s].
-        filled: whether distractors fill the delay, one per second, or nothing does.
+        filled: whether distractors fill the delay, one in each whole second, or nothing does.
         distractor: after each word, seconds filled with distractors (continual distractor) [s].
         recall_seconds: time for recall [s]; Murdock gave 90.
 
@@ -58,9 +59,14 @@ class FreeRecall(Paradigm):
     ) -> None:
         require(list_length >= 1, "a list must have 1 word or more", list_length, "raise list_length")
         for name, value in (("delay", delay), ("distractor", distractor)):
-            require(value >= 0, f"{name} must not be negative", f"{value} s", "take 0 for none")
-        require(seconds_per_item > 0, "a word must be shown for a while", f"{seconds_per_item} s", "raise it")
-        require(recall_seconds > 0, "recall takes time", f"{recall_seconds} s", "raise recall_seconds")
+            require(0 <= value <= LONGEST, f"{name} must not be negative", f"{value} s", "take 0 for none")
+        require(
+            0 < seconds_per_item <= LONGEST,
+            "a word must be shown",
+            f"{seconds_per_item} s",
+            "raise it",
+        )
+        require(0 < recall_seconds <= LONGEST, "recall takes time", f"{recall_seconds} s", "raise recall_seconds")
         self.list_length, self.seconds_per_item, self.delay = list_length, seconds_per_item, delay
         self.filled, self.distractor, self.recall_seconds = filled, distractor, recall_seconds
 
@@ -70,19 +76,16 @@ class FreeRecall(Paradigm):
         column = self.list_length
         for word in range(self.list_length):
             steps.append(Show(word, self.seconds_per_item))
-            for seconds in in_seconds(self.distractor):
-                steps.append(Show(column, seconds))
-                column += 1
-        for seconds in in_seconds(self.delay):
-            steps.append(Show(column, seconds) if self.filled else Pause(seconds))
-            column += self.filled
-        return [*steps, Recall(self.recall_seconds)]
+            steps += distracted(column, self.distractor)
+            column += int(self.distractor)
+        delay = distracted(column, self.delay) if self.filled else [Pause(self.delay)]
+        return [*steps, *delay, Recall(self.recall_seconds)]
 
     def items(self, layout: Layout, seed: int, index: int) -> Integers:
         """Words without repetition; distractors at random."""
         rng = np.random.default_rng((seed, index))
         chosen = some_words(layout, self.list_length, rng)
-        filled = len(in_seconds(self.distractor)) * self.list_length + len(in_seconds(self.delay)) * self.filled
+        filled = int(self.distractor) * self.list_length + int(self.delay) * self.filled
         return np.concatenate([chosen, some_distractors(layout, filled, rng)])
 
     def score(self, performance: Performance) -> dict[str, Rate]:

@@ -3,14 +3,15 @@
 import numpy as np
 
 from ipnet.field import Layout
-from ipnet.paradigm import Cue, Integers, Paradigm, Performance, Show, Step, require
+from ipnet.paradigm import LONGEST, Cue, Integers, Paradigm, Performance, Show, Step, require
 from ipnet.recall import Rate, share_of
 
 
 class ProactiveInterference(Paradigm):
     """Pairs with a response B, shown one or several times, then pairs of the same cues with a response C.
 
-    A cue is a category of the field and its responses are words of it, which compete when the cue is given.
+    A cue is a category of the field and its responses are words of it, which compete when the cue is given. Both
+    responses are asked for, one after the other.
 
     Args:
         pairs: cues, each with a response B and a response C, one to the number of categories.
@@ -26,7 +27,12 @@ class ProactiveInterference(Paradigm):
     def __init__(self, *, pairs: int = 10, ab_presentations: int = 1, seconds_per_item: float = 2.0) -> None:
         require(pairs >= 1, "there must be 1 pair or more", pairs, "raise pairs")
         require(ab_presentations >= 0, "presentations must not be negative", ab_presentations, "take 0 for none")
-        require(seconds_per_item > 0, "a pair must be shown for a while", f"{seconds_per_item} s", "raise it")
+        require(
+            0 < seconds_per_item <= LONGEST,
+            "a pair must be shown",
+            f"{seconds_per_item} s",
+            "raise it",
+        )
         self.pairs, self.ab_presentations, self.seconds_per_item = pairs, ab_presentations, seconds_per_item
 
     def script(self) -> list[Step]:
@@ -34,7 +40,8 @@ class ProactiveInterference(Paradigm):
         first, second = range(self.pairs), range(self.pairs, 2 * self.pairs)
         shown = [*list(first) * self.ab_presentations, *second]
         asked = range(2 * self.pairs, 3 * self.pairs)
-        return [*(Show(column, self.seconds_per_item) for column in shown), *(Cue(c, "category") for c in asked)]
+        cues = [Cue(column, "category", again=again) for column in asked for again in (False, True)]
+        return [*(Show(column, self.seconds_per_item) for column in shown), *cues]
 
     def items(self, layout: Layout, seed: int, index: int) -> Integers:
         """Responses B, responses C, and the cues in random order, each by its response C."""
@@ -50,9 +57,13 @@ class ProactiveInterference(Paradigm):
         return np.concatenate([cues + responses[:, 0], C, rng.permutation(C)])
 
     def score(self, performance: Performance) -> dict[str, Rate]:
-        """Share of the cues that were answered with B, and with C."""
+        """Share of the cues for which B was named, and C, first or second."""
         n = self.pairs
         B, C, asked = (performance.items[:, part * n : (part + 1) * n] for part in range(3))
         order = (asked[:, :, None] == C[:, None, :]).argmax(2)
         shares = {"B": np.take_along_axis(B, order, 1), "C": asked}
-        return {name: share_of(performance.subjects, performance.named == words) for name, words in shares.items()}
+        named = performance.named.reshape(len(asked), n, 2)
+        return {
+            name: share_of(performance.subjects, (named == words[:, :, None]).any(2))
+            for name, words in shares.items()
+        }

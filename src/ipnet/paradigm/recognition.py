@@ -4,13 +4,14 @@ import numpy as np
 
 from ipnet.field import Layout
 from ipnet.paradigm import (
+    LONGEST,
     Integers,
     Judge,
     Paradigm,
     Performance,
     Show,
     Step,
-    in_seconds,
+    distracted,
     require,
     some_distractors,
     some_words,
@@ -34,22 +35,26 @@ class Recognition(Paradigm):
 
     def __init__(self, *, list_length: int = 10, seconds_per_item: float = 1.0, delay: float = 0.0) -> None:
         require(list_length >= 1, "a list must have 1 word or more", list_length, "raise list_length")
-        require(seconds_per_item > 0, "a word must be shown for a while", f"{seconds_per_item} s", "raise it")
-        require(delay >= 0, "delay must not be negative", f"{delay} s", "take 0 for none")
+        require(
+            0 < seconds_per_item <= LONGEST,
+            "a word must be shown",
+            f"{seconds_per_item} s",
+            "raise it",
+        )
+        require(0 <= delay <= LONGEST, "delay must not be negative", f"{delay} s", "take 0 for none")
         self.list_length, self.seconds_per_item, self.delay = list_length, seconds_per_item, delay
 
     def script(self) -> list[Step]:
         """The list, the delay, and the questions."""
         L = self.list_length
         shown = [Show(word, self.seconds_per_item) for word in range(L)]
-        filled = [Show(3 * L + i, seconds) for i, seconds in enumerate(in_seconds(self.delay))]
-        return [*shown, *filled, *(Judge(L + question) for question in range(2 * L))]
+        return [*shown, *distracted(3 * L, self.delay), *(Judge(L + question) for question in range(2 * L))]
 
     def items(self, layout: Layout, seed: int, index: int) -> Integers:
         """The list, the questions in random order, distractors."""
         rng = np.random.default_rng((seed, index))
         words = some_words(layout, 2 * self.list_length, rng)
-        filled = some_distractors(layout, len(in_seconds(self.delay)), rng)
+        filled = some_distractors(layout, int(self.delay), rng)
         return np.concatenate([words[: self.list_length], rng.permutation(words), filled])
 
     def score(self, performance: Performance) -> dict[str, Rate]:

@@ -4,13 +4,14 @@ import numpy as np
 
 from ipnet.field import Layout
 from ipnet.paradigm import (
+    LONGEST,
     Cue,
     Integers,
     Paradigm,
     Performance,
     Show,
     Step,
-    in_seconds,
+    distracted,
     require,
     some_distractors,
 )
@@ -39,19 +40,23 @@ class Release(Paradigm):
         self, *, words: int = 4, retention: float = 3.0, change: bool = True, seconds_per_item: float = 1.0
     ) -> None:
         require(words >= 1, "there must be 1 word or more", words, "raise words")
-        require(retention >= 0, "retention must not be negative", f"{retention} s", "take 0 for none")
-        require(seconds_per_item > 0, "a word must be shown for a while", f"{seconds_per_item} s", "raise it")
+        require(0 <= retention <= LONGEST, "retention must not be negative", f"{retention} s", "take 0 for none")
+        require(
+            0 < seconds_per_item <= LONGEST,
+            "a word must be shown",
+            f"{seconds_per_item} s",
+            "raise it",
+        )
         self.words, self.retention, self.change = words, retention, change
         self.seconds_per_item = seconds_per_item
 
     def script(self) -> list[Step]:
         """Each word, its distracting task and its recall."""
-        steps, column, parts = list[Step](), self.words, in_seconds(self.retention)
+        steps, column = list[Step](), self.words
         for word in range(self.words):
             steps.append(Show(word, self.seconds_per_item))
-            steps += [Show(column + i, seconds) for i, seconds in enumerate(parts)]
-            steps.append(Cue(word, "category"))
-            column += len(parts)
+            steps += [*distracted(column, self.retention), Cue(word, "category")]
+            column += int(self.retention)
         return steps
 
     def items(self, layout: Layout, seed: int, index: int) -> Integers:
@@ -64,7 +69,7 @@ class Release(Paradigm):
         words = first + rng.permutation(layout.category)[: self.words]
         if self.change:
             words[-1] += new - first
-        return np.concatenate([words, some_distractors(layout, self.words * len(in_seconds(self.retention)), rng)])
+        return np.concatenate([words, some_distractors(layout, self.words * int(self.retention), rng)])
 
     def score(self, performance: Performance) -> dict[str, Rate]:
         """Share of the words that were named, and of earlier words in their place, one after the other."""

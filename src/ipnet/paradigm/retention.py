@@ -4,6 +4,7 @@ import numpy as np
 
 from ipnet.field import Layout
 from ipnet.paradigm import (
+    LONGEST,
     Integers,
     Paradigm,
     Pause,
@@ -11,7 +12,7 @@ from ipnet.paradigm import (
     Recall,
     Show,
     Step,
-    in_seconds,
+    distracted,
     require,
     some_distractors,
     some_words,
@@ -25,7 +26,7 @@ class Retention(Paradigm):
 
     Args:
         retention: duration of the task [s].
-        filled: whether distractors fill it, one per second, or nothing does.
+        filled: whether distractors fill it, one in each whole second, or nothing does.
         seconds_per_item: for which the word is shown [s].
         recall_seconds: time for recall [s].
 
@@ -44,22 +45,26 @@ class Retention(Paradigm):
         seconds_per_item: float = 1.0,
         recall_seconds: float = 10.0,
     ) -> None:
-        require(retention >= 0, "retention must not be negative", f"{retention} s", "take 0 for none")
-        require(seconds_per_item > 0, "a word must be shown for a while", f"{seconds_per_item} s", "raise it")
-        require(recall_seconds > 0, "recall takes time", f"{recall_seconds} s", "raise recall_seconds")
+        require(0 <= retention <= LONGEST, "retention must not be negative", f"{retention} s", "take 0 for none")
+        require(
+            0 < seconds_per_item <= LONGEST,
+            "a word must be shown",
+            f"{seconds_per_item} s",
+            "raise it",
+        )
+        require(0 < recall_seconds <= LONGEST, "recall takes time", f"{recall_seconds} s", "raise recall_seconds")
         self.retention, self.filled = retention, filled
         self.seconds_per_item, self.recall_seconds = seconds_per_item, recall_seconds
 
     def script(self) -> list[Step]:
         """The word, the task, recall."""
-        parts = in_seconds(self.retention)
-        task = [Show(1 + i, seconds) if self.filled else Pause(seconds) for i, seconds in enumerate(parts)]
+        task = distracted(1, self.retention) if self.filled else [Pause(self.retention)]
         return [Show(0, self.seconds_per_item), *task, Recall(self.recall_seconds)]
 
     def items(self, layout: Layout, seed: int, index: int) -> Integers:
         """A word, then distractors."""
         rng = np.random.default_rng((seed, index))
-        filled = len(in_seconds(self.retention)) * self.filled
+        filled = int(self.retention) * self.filled
         return np.concatenate([some_words(layout, 1, rng), some_distractors(layout, filled, rng)])
 
     def score(self, performance: Performance) -> dict[str, Rate]:

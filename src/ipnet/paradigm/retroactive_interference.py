@@ -3,19 +3,22 @@
 import numpy as np
 
 from ipnet.field import Layout
-from ipnet.paradigm import Integers, Paradigm, Performance, Recall, Show, Step, require, some_words
+from ipnet.paradigm import LONGEST, Integers, Paradigm, Pause, Performance, Recall, Show, Step, require, some_words
 from ipnet.paradigm.free_recall import recalls_of
 from ipnet.recall import Rate, Recalls, intrusions_per_list, mean_recalled, serial_position_curve, share_of
 
 
 class RetroactiveInterference(Paradigm):
-    """Words of a first list are named after other lists were shown.
+    """Each of several lists is recalled when it was shown; in the end the words of the first are named once more.
+
+    The recall of each list takes its time and is not scored.
 
     Args:
         list_length: words in each list.
-        interpolated_lists: between the first and its recall.
+        interpolated_lists: between the first and the end.
         seconds_per_item: pace of the presentation [s].
-        recall_seconds: time for recall [s].
+        between: time for the recall of each list [s].
+        recall_seconds: time for recall in the end [s].
 
     References:
         D. M. Riefer, W. H. Batchelder, Psychol. Rev. 95, 318 (1988).
@@ -28,20 +31,30 @@ class RetroactiveInterference(Paradigm):
         *,
         list_length: int = 25,
         interpolated_lists: int = 1,
-        seconds_per_item: float = 1.0,
-        recall_seconds: float = 90.0,
+        seconds_per_item: float = 5.0,
+        between: float = 90.0,
+        recall_seconds: float = 300.0,
     ) -> None:
         require(list_length >= 1, "a list must have 1 word or more", list_length, "raise list_length")
         require(interpolated_lists >= 0, "the number of lists must not be negative", interpolated_lists, "take 0")
-        require(seconds_per_item > 0, "a word must be shown for a while", f"{seconds_per_item} s", "raise it")
-        require(recall_seconds > 0, "recall takes time", f"{recall_seconds} s", "raise recall_seconds")
+        require(
+            0 < seconds_per_item <= LONGEST,
+            "a word must be shown",
+            f"{seconds_per_item} s",
+            "raise it",
+        )
+        require(0 < recall_seconds <= LONGEST, "recall takes time", f"{recall_seconds} s", "raise recall_seconds")
         self.list_length, self.interpolated_lists = list_length, interpolated_lists
-        self.seconds_per_item, self.recall_seconds = seconds_per_item, recall_seconds
+        require(0 <= between <= LONGEST, "between must not be negative", f"{between} s", "take 0 for none")
+        self.seconds_per_item, self.between, self.recall_seconds = seconds_per_item, between, recall_seconds
 
     def script(self) -> list[Step]:
-        """All lists, then recall."""
-        shown = range(self.list_length * (1 + self.interpolated_lists))
-        return [*(Show(column, self.seconds_per_item) for column in shown), Recall(self.recall_seconds)]
+        """Each list and the time for its recall, then the recall that is scored."""
+        steps = list[Step]()
+        for first in range(0, self.list_length * (1 + self.interpolated_lists), self.list_length):
+            shown = range(first, first + self.list_length)
+            steps += [*(Show(column, self.seconds_per_item) for column in shown), Pause(self.between)]
+        return [*steps, Recall(self.recall_seconds)]
 
     def items(self, layout: Layout, seed: int, index: int) -> Integers:
         """Words without repetition, over all lists."""

@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 
 from ipnet.field import Layout
-from ipnet.paradigm import Cue, Integers, Paradigm, Performance, Show, Step, require, some_distractors
+from ipnet.paradigm import LONGEST, Cue, Integers, Paradigm, Performance, Show, Step, require
 from ipnet.recall import Rate, Recalls, serial_recall_curve, share_of
 
 
@@ -39,9 +39,19 @@ class SerialRecall(Paradigm):
         seconds_per_distractor: float = 1.0,
     ) -> None:
         require(list_length >= 1, "a list must have 1 word or more", list_length, "raise list_length")
-        require(seconds_per_item > 0, "a word must be shown for a while", f"{seconds_per_item} s", "raise it")
+        require(
+            0 < seconds_per_item <= LONGEST,
+            "a word must be shown",
+            f"{seconds_per_item} s",
+            "raise it",
+        )
         require(distractors >= 0, "distractors must not be negative", distractors, "take 0 for none")
-        require(seconds_per_distractor > 0, "a distractor takes time", f"{seconds_per_distractor} s", "raise it")
+        require(
+            0 < seconds_per_distractor <= LONGEST,
+            "a distractor takes time",
+            f"{seconds_per_distractor} s",
+            "raise it",
+        )
         self.list_length, self.seconds_per_item, self.distractors = list_length, seconds_per_item, distractors
         self.kinds, self.seconds_per_distractor = kinds, seconds_per_distractor
 
@@ -63,10 +73,11 @@ class SerialRecall(Paradigm):
         require(known >= L, "a list needs different words", L, f"take {known} at most")
         rng = np.random.default_rng((seed, index))
         words = rng.permutation(known)[:L] * layout.category + np.arange(L)
-        shown = some_distractors(layout, L * self.distractors, rng)
-        if self.kinds == "identical" and self.distractors:
-            shown = np.repeat(shown[:: self.distractors], self.distractors)
-        return np.concatenate([words, shown])
+        count = 1 if self.kinds == "identical" else self.distractors
+        require(count <= layout.distractors, "distractors must differ", count, f"at most {layout.distractors}")
+        after = [rng.permutation(layout.distractors)[:count] for _ in range(L)] if self.distractors else []
+        spoken = [np.resize(layout.words + chosen, self.distractors) for chosen in after]
+        return np.concatenate([words, *spoken]).astype(np.int64)
 
     def score(self, performance: Performance) -> dict[str, Rate]:
         """Share recalled at each place and in all, and of lists without an error."""
