@@ -81,7 +81,7 @@ def memory(batteries: Sequence[WrittenBattery]) -> dict[str, Finding]:
     """What the largest battery of `CARD`, or else of another card, says about each claim; nothing without one.
 
     A claim is met if every trend that was stated for it holds. Batteries of fewer than `FEWEST` simulated people
-    do not count, nor those whose free choices are not the card's (`ipnet.observer.observer_of`): with rehearsal, say.
+    do not count, nor those whose choices are not the card's (`ipnet.observer.observer_of`): with rehearsal, say.
     """
     counting = [battery for battery in batteries if battery.subjects >= FEWEST and battery.is_calibrated()]
     chosen = max(counting, key=lambda battery: (battery.card == CARD, battery.subjects), default=None)
