@@ -15,7 +15,7 @@ Rules, each of which is named again in the reason of its row:
 * noise: every recurrent memory must lose more than that contender, p < 0.05 after Holm's correction, by noise in
   the whole clip and by early noise beyond late noise (`ipnet.robustness_verdict`).
 * nback, recall, interference: every trend of people that was stated for the claim must be shown by the card, its
-  95 % interval over simulated people above zero (`ipnet.battery.trends`).
+  95 % interval over simulated people above half a point (`ipnet.battery.trends`).
 * all_mtj: a network exists in which every activation and the memory are junctions, and the interval of its
   accuracy lies above chance.
 * raw_device: no parameter of the card is assumed.
