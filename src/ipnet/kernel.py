@@ -28,7 +28,7 @@ from ipnet.cache import cache_folder, content_hash, write_atomically
 from ipnet.device import Device
 from ipnet.errors import IPNetError
 from ipnet.kernel_source import SEGMENT, STRIP, write_source
-from ipnet.law import not_finite, per_junction, remembered
+from ipnet.law import not_finite, per_element, per_junction, remembered
 
 _WORTH_A_THREAD = 1 << 18  # element steps
 _SLACK = 1e-5  # of a state at its limit, for rounding
@@ -177,7 +177,7 @@ def run_forward(
         return y, last.copy_(state), marks
     law = law_from(device, state, sample=bool(keys.numel()))
     keys_ = keys.numpy().view(np.uint64) if keys.numel() else np.zeros(x.shape[0], np.uint64)
-    given = (_flat(x), _per_element(gain, x), law.scalars, law.fields, _flat(state), keys_)
+    given = (_flat(x), per_element(gain, x).numpy(), law.scalars, law.fields, _flat(state), keys_)
     found = (_flat(y), _flat(last), _flat(marks))
 
     def work(low: int, high: int) -> int:
@@ -218,7 +218,7 @@ def run_backward(
     if not y.numel():
         return torch.zeros_like(x) if to_x else d_x, torch.zeros_like(gain), d_state.copy_(d_last)
     law = law_from(device, marks[0], sample=sample)
-    given = (_flat(x), _per_element(gain, x), law.scalars, law.fields, _flat(marks), _flat(y), _flat(d_y))
+    given = (_flat(x), per_element(gain, x).numpy(), law.scalars, law.fields, _flat(marks), _flat(y), _flat(d_y))
     d_last_, d_x_, d_state_ = _flat(d_last), _flat(d_x), _flat(d_state)
 
     def work(low: int, high: int) -> NDArray[Any]:
@@ -240,9 +240,3 @@ def _items(state: Tensor) -> int:
 def marks_of(x: Tensor) -> int:
     """How many states in between `run_forward` keeps for `run_backward`."""
     return -(-x.shape[0] // SEGMENT)
-
-
-def _per_element(gain: Tensor, x: Tensor) -> NDArray[Any]:
-    """The gain of each element [C ...]."""
-    array: NDArray[Any] = gain.detach().repeat_interleave(math.prod(x.shape[3:])).numpy()
-    return array

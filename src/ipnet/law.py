@@ -1,6 +1,7 @@
 """A device's law over time: what a step does, forwards and backwards, as symbols; what was made of it is kept."""
 
 import copy
+import math
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -114,6 +115,11 @@ def per_junction(fields: Sequence[Tensor], shape: Sequence[int], dtype: torch.dt
     for place, field in zip(found, fields, strict=True):
         place.copy_(field.broadcast_to(tuple(shape))[:, 0])
     return found
+
+
+def per_element(gain: Tensor, x: Tensor) -> Tensor:
+    """The gain [C] of each element [C ...] of a step of x [T, B, C, ...]."""
+    return gain.detach().repeat_interleave(math.prod(x.shape[3:]))
 
 
 def remembered(device: Device, key: Hashable, make: Callable[[], _Made]) -> _Made:

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ipnet.cache import content_hash
 from ipnet.device import Device
-from ipnet.law import not_finite, on_cpu, per_junction, record, remembered
+from ipnet.law import not_finite, on_cpu, per_element, per_junction, record, remembered
 from ipnet.symbol import Symbol, ordered
 
 BLOCK = 256  # elements of a program
@@ -180,7 +180,7 @@ def run_forward(
     if not y.numel():
         return y, last.copy_(state), marks
     law, bad = law_of(device, state.shape[1:], x, sample=bool(keys.numel())), x.new_zeros(1, dtype=torch.int32)
-    given = x.contiguous(), _per_element(gain, x), law.scalars, law.fields, state.contiguous(), keys.to(x.device)
+    given = x.contiguous(), per_element(gain, x), law.scalars, law.fields, state.contiguous(), keys.to(x.device)
     with _on(x):
         law.module.forward[_programs(y)](*given, y, last, marks, bad, *_sizes(y), MARK=mark, BLOCK=BLOCK)
     if bool(bad):
@@ -206,7 +206,7 @@ def run_backward(
     if not y.numel():
         return torch.zeros_like(x) if to_x else d_x, torch.zeros_like(gain), d_state.copy_(d_last)
     law = law_of(device, y.shape[1:], x, sample=sample)
-    given = x.contiguous(), _per_element(gain, x), law.scalars, law.fields, marks, y, d_y.contiguous()
+    given = x.contiguous(), per_element(gain, x), law.scalars, law.fields, marks, y, d_y.contiguous()
     found = d_x, d_gain, d_state
     with _on(x):
         law.module.backward[_programs(y)](*given, d_last.contiguous(), *found, *_sizes(y), TO_X=to_x, BLOCK=BLOCK)
@@ -227,11 +227,6 @@ def _sizes(y: Tensor) -> tuple[int, int, int, int]:
 
 def _programs(y: Tensor) -> tuple[int]:
     return (-(-y[0].numel() // BLOCK),)
-
-
-def _per_element(gain: Tensor, x: Tensor) -> Tensor:
-    """The gain of each element [C ...]."""
-    return gain.detach().repeat_interleave(math.prod(x.shape[3:]))
 
 
 def _on(x: Tensor) -> Any:
