@@ -55,3 +55,32 @@ def test_framing_beside_a_peer_that_is_not_installed() -> None:
     for name, entry in found["contenders"].items():
         assert positive(entry["events_per_s"])
         assert entry["lost"] == 0, name
+
+
+def test_a_training_step_of_each_contender_of_a_study() -> None:
+    changes = (
+        "--set",
+        "contenders=['none', 'bank', 'lstm']",
+        "--set",
+        "training.batch_size=2",
+        "--set",
+        "task.steps=4",
+    )
+    words = [
+        sys.executable,
+        str(BENCHMARKS / "training.py"),
+        "gesture22_noisy",
+        *changes,
+        "--rounds",
+        "2",
+        "--json",
+    ]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)["contenders"]
+    assert list(found) == ["none", "bank", "lstm"]
+    for entry in found.values():
+        assert positive(entry["seconds"])
+        assert entry["peak_bytes"] is None  # which a GPU has
+        assert 0 < entry["parameters"] <= 100_000
+    assert found["none"]["ratio_to_none"] == 1
