@@ -106,7 +106,8 @@ def test_reference_models_are_fitted_on_one_condition() -> None:
 
 
 def test_the_picture_has_a_panel_for_each_series() -> None:
-    figure = battery_figure(outcomes_of_people(), "a title")
+    outcomes = outcomes_of_people()
+    figure = battery_figure(outcomes, distances(outcomes), "a title")
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert [title.removesuffix(" (fixed on this)") for title in titles if title] == [e.name for e in all_series()]
     assert sum(title.endswith("(fixed on this)") for title in titles) == 1

@@ -6,7 +6,6 @@ exponentially, one that fades as a power of time, and a constant.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from itertools import product
@@ -21,6 +20,7 @@ from ipnet.forgetting import fit_forgetting
 from ipnet.human import human_reference
 from ipnet.observer import Observer, perform
 from ipnet.paradigm import PARADIGMS, Cue, Judge, Recall, Show
+from ipnet.recall import moments
 
 Floats = NDArray[np.float64]
 Ages = Sequence[Sequence[float]]
@@ -76,16 +76,12 @@ class Outcome:
     @property
     def mean(self) -> Floats:
         """Over subjects [K]."""
-        with np.errstate(invalid="ignore"):
-            return np.asarray(np.nansum(self.by_subject, 0) / np.isfinite(self.by_subject).sum(0))
+        return moments(self.by_subject)[0]
 
     @property
     def se(self) -> Floats:
         """Standard error of the mean [K]."""
-        count = np.isfinite(self.by_subject).sum(0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            spread = np.nansum((self.by_subject - self.mean) ** 2, 0)
-            return np.asarray(np.sqrt(spread / (count - 1) / count))
+        return moments(self.by_subject)[1]
 
     def resampled(self, seed: int) -> Floats:
         """The mean over as many subjects, drawn with replacement [samples, K]."""
@@ -147,11 +143,10 @@ def ages_of(paradigm: str, options: Mapping[str, Any], score: str) -> list[list[
         score: of the paradigm.
     """
     task = PARADIGMS.build(paradigm, **options)
-    now, seen, asked, recall = 0.0, dict[int, float](), dict[int, float](), 0.0
+    now, seen, asked, recall = 0.0, dict[int, float](), dict[int, float](), 0.0  # when each column was
     for step in task.script():
         if isinstance(step, Judge | Cue):
-            asked[step.column] = now - seen.get(step.column - getattr(task, "n", 0), 0.0)
-            asked[step.column] += 0 if paradigm in ("n_back", "serial_recall") else seen.get(step.column, 0.0)
+            asked[step.column] = now
             now += 1
         elif isinstance(step, Recall):
             recall = now
@@ -159,15 +154,15 @@ def ages_of(paradigm: str, options: Mapping[str, Any], score: str) -> list[list[
             now += step.seconds
             if isinstance(step, Show):
                 seen[step.column] = now
+    if task.studied is not None:
+        each = [recall - seen[column] for column in range(task.studied)]
+        return [[age] for age in each] if score in ("serial_position", "probability_first_recall") else [each]
     if paradigm == "proactive_interference":
         pairs, moment = options["pairs"], float(np.mean(list(asked.values())))
         first = 0 if score == "B" else pairs
         return [[moment - seen[column] for column in range(first, first + pairs)]]
-    if asked:
-        return [list(asked.values())]
-    studied = options.get("list_length", 1)
-    each = [recall - seen[column] for column in range(studied)]
-    return [[age] for age in each] if score in ("serial_position", "probability_first_recall") else [each]
+    back = options.get("n", 0)  # where the word stands that a question is about
+    return [[moment - seen[column - back] for column, moment in asked.items()]]
 
 
 def _series(
@@ -296,13 +291,21 @@ def calibrate(
     for number, (t_cycle, junctions) in enumerate(product(clocks, JUNCTIONS)):
         layout = observer.layout.model_copy(update={"junctions": junctions})
         tried = observer.model_copy(update={"t_cycle": t_cycle, "layout": layout})
-        with suppress(IPNetError):  # a period that the phases of the clock do not fit into
-            tried.device()
+        if _fits(tried):
             performed = perform(tried, paradigm, subjects=subjects, trials=trials, seed=seed)
             predicted = paradigm.score(performed)[fixed.score].mean
             found.append((tried, float(_distance(predicted, people)[0])))
         report((number + 1) / (len(clocks) * len(JUNCTIONS)))
     return sorted(found, key=lambda pair: pair[1])
+
+
+def _fits(observer: Observer) -> bool:
+    """Whether the phases of the card's clock fit into the chosen period."""
+    try:
+        observer.device()
+    except IPNetError:
+        return False
+    return True
 
 
 def _distance(predicted: Floats, people: Floats) -> tuple[Floats, Floats]:

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ipnet.battery import FIXED_ON, MODELS, Outcome, Series, all_series, distances, reference_models
+from ipnet.battery import FIXED_ON, MODELS, Distance, Outcome, Series, all_series, reference_models
 from ipnet.figures import STYLE
 from ipnet.memory_claims import WrittenBattery
 
@@ -18,14 +18,17 @@ _COLUMNS = 4
 _CARD, _PEOPLE, _TRACE = "#0b6fb8", "#c2410c", "#9aa3af"
 
 
-def battery_figure(outcomes: Mapping[str, Outcome], title: str) -> Figure:
+def battery_figure(
+    outcomes: Mapping[str, Outcome], fits: Mapping[str, Mapping[str, Distance]], title: str
+) -> Figure:
     """Means over simulated people with twice their standard error as a band.
 
     Args:
         outcomes: of `ipnet.battery.run_battery`.
+        fits: their `ipnet.battery.distances`.
         title: says which card.
     """
-    everything, models, fits = all_series(), reference_models(), distances(outcomes)
+    everything, models = all_series(), reference_models()
     rows = math.ceil(len(everything) / _COLUMNS)
     with mpl.rc_context(STYLE):
         figure = Figure((3.1 * _COLUMNS, 0.7 + 2.6 * rows), layout="constrained")

@@ -11,6 +11,7 @@ from ipnet.console import Json, bars, print_json, show
 from ipnet.errors import IPNetError
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from rich.table import Table
 
     from ipnet.recall import Rate
@@ -66,16 +67,16 @@ def run_task(
 
     paradigm = PARADIGMS.build(task.replace("-", "_"), **_options(context.args))
     observer = observer_of(card).changed(settings or ())
+    if table and paradigm.studied is None:
+        raise IPNetError(f"--table needs a task with recall; '{task}' has none: leave it out.")
     with bars(task, quiet=as_json) as progress:
         done = progress.run(card, 0, 1)
         performed = perform(
             observer, paradigm, subjects=subjects, trials=trials, seed=seed, report=lambda share: done(share, "")
         )
-    curves, recalls = paradigm.score(performed), paradigm.recalls(performed)
-    if table:
-        if recalls is None:
-            raise IPNetError(f"--table needs a task with recall; '{task}' has none: leave it out.")
-        write_psifr_csv(table, recalls)
+    curves = paradigm.score(performed)
+    if table and paradigm.studied is not None:
+        write_psifr_csv(table, performed.recalls(paradigm.studied))
     found = {
         "task": task,
         "parameters": paradigm.parameters(),
@@ -111,7 +112,6 @@ def run_all(
 
     from ipnet.battery import FIXED_ON, distances, run_battery, trends
     from ipnet.battery_figure import battery_figure
-    from ipnet.device_figures import save_figure
     from ipnet.observer import observer_of
 
     observer = observer_of(card).changed(settings or ())
@@ -139,7 +139,7 @@ def run_all(
     name = f"memory_tasks-{found['card']}{'-rehearsal' * observer.rehearses}"
     _write(output / f"{name}.json", found)
     title = f"Human memory tasks performed by {found['card']} ({subjects} simulated people in each condition)"
-    save_figure(battery_figure(outcomes, title), output / f"{name}.png")
+    _draw(output / f"{name}.png", battery_figure(outcomes, fits, title))
     if as_json:
         print_json(found)
         return
@@ -157,15 +157,10 @@ def compare_cards(
 ) -> None:
     """Which card forgets most as people do: RMSE of each card in each task, as a picture."""
     from ipnet.battery_figure import cards_figure
-    from ipnet.device_figures import save_figure
     from ipnet.memory_claims import read_battery
 
     found = [read_battery(path) for path in batteries]
-    try:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        save_figure(cards_figure(found), output)
-    except OSError as error:
-        raise IPNetError(f"'{output}' cannot be written ({error.strerror}); choose another place.") from error
+    _draw(output, cards_figure(found))
     if as_json:
         print_json(
             {battery.card: {n: row["card"].rmse for n, row in battery.distances.items()} for battery in found}
@@ -295,11 +290,14 @@ def _write(path: Path, found: dict[str, Any]) -> None:
 
     from ipnet.cache import write_atomically
 
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, lambda temporary: temporary.write_text(json.dumps(found, indent=1) + "\n", "utf-8"))
-    except OSError as error:
-        raise IPNetError(f"'{path}' cannot be written ({error.strerror}); choose another place.") from error
+    write_atomically(path, lambda temporary: temporary.write_text(json.dumps(found, indent=1) + "\n", "utf-8"))
+
+
+def _draw(path: Path, figure: "Figure") -> None:
+    from ipnet.cache import write_atomically
+    from ipnet.device_figures import save_figure
+
+    write_atomically(path, lambda temporary: save_figure(figure, temporary))
 
 
 def _print(task: str, curves: "dict[str, Rate]", choices: dict[str, Any]) -> None:

@@ -111,20 +111,21 @@ class Rate:
     @property
     def mean(self) -> Floats:
         """Mean over subjects [K] or []; those of whom it was never possible are left out."""
-        return self._moments()[0]
+        return moments(self.by_subject)[0]
 
     @property
     def se(self) -> Floats:
         """Standard error of the mean, ``sd / sqrt(S)`` over the same subjects; nan for fewer than two."""
-        return self._moments()[1]
+        return moments(self.by_subject)[1]
 
-    def _moments(self) -> tuple[Floats, Floats]:
-        rate = self.by_subject
-        count = np.isfinite(rate).sum(0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            mean = np.nansum(rate, 0) / count
-            se = np.sqrt(np.nansum((rate - mean) ** 2, 0) / (count - 1) / count)
-        return np.asarray(mean), np.asarray(se)
+
+def moments(by_subject: Floats) -> tuple[Floats, Floats]:
+    """Mean over subjects and its standard error, ``sd / sqrt(S)``, of [S, ...]; who has nan is left out."""
+    count = np.isfinite(by_subject).sum(0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.nansum(by_subject, 0) / count
+        se = np.sqrt(np.nansum((by_subject - mean) ** 2, 0) / (count - 1) / count)
+    return np.asarray(mean), np.asarray(se)
 
 
 def _table(recalls: Recalls, trial: Integers, column: Integers, width: int) -> Integers:
@@ -270,10 +271,23 @@ def share_of(subjects: Integers, happened: NDArray[np.bool_], among: NDArray[np.
         >>> share_of(np.array([7, 7]), np.array([[True, False], [True, True]])).mean.item()
         0.75
     """
+    shares = shares_of(subjects, happened, among)
+    return Rate(np.asarray(happened.shape[1]), shares.actual.sum(1), shares.possible.sum(1))
+
+
+def shares_of(subjects: Integers, happened: NDArray[np.bool_], among: NDArray[np.bool_] | None = None) -> Rate:
+    """As `share_of`, for each of the answers by itself [answers].
+
+    Example:
+        >>> shares_of(np.array([7, 7]), np.array([[True, False], [True, True]])).mean.tolist()
+        [1.0, 0.5]
+    """
     among = np.ones_like(happened) if among is None else among
-    _, subject = np.unique(subjects, return_inverse=True)
-    actual, possible = (np.bincount(subject, part.sum(1)).astype(np.int64) for part in (happened & among, among))
-    return Rate(np.asarray(happened.shape[1]), actual, possible)
+    names, subject = np.unique(subjects, return_inverse=True)
+    actual, possible = np.zeros((2, len(names), happened.shape[1]), np.int64)
+    np.add.at(actual, subject, happened & among)
+    np.add.at(possible, subject, among)
+    return Rate(np.arange(1, happened.shape[1] + 1), actual, possible)
 
 
 def to_psifr(recalls: Recalls) -> dict[str, NDArray[Any]]:

@@ -89,6 +89,12 @@ class Performance:
     criterion: float
     layout: Layout
 
+    def recalls(self, studied: int) -> Recalls:
+        """The words that came to mind, by their place among the first `studied` columns."""
+        hit = self.recalled[:, :, None] == self.items[:, None, :studied]
+        place = np.where(hit.any(2), hit.argmax(2) + 1, -1)
+        return Recalls(studied, np.where(self.recalled < 0, 0, place), self.subjects)
+
 
 class Paradigm(abc.ABC):
     """A task; the constructor takes its parameters by keyword, each with a default.
@@ -119,8 +125,9 @@ class Paradigm(abc.ABC):
     def score(self, performance: Performance) -> dict[str, Rate]:
         """The curves that the field draws, by name; those of people have the same names."""
 
-    def recalls(self, performance: Performance) -> Recalls | None:  # noqa: ARG002
-        """The answers by position in the studied list; None for a paradigm without recall."""
+    @property
+    def studied(self) -> int | None:
+        """How many of the first columns are the list that is recalled; None for a paradigm without recall."""
         return None
 
     def parameters(self) -> dict[str, Any]:
@@ -139,6 +146,15 @@ def require(holds: bool, rule: str, value: object, cure: str) -> None:
     """
     if not holds:
         raise IPNetError(f"{rule}; got {value}: {cure}.")
+
+
+def require_time(seconds: float, rule: str, cure: str = "raise it", *, none: bool = False) -> None:
+    """Refuse a time that is not positive, or with `none` negative, or longer than `LONGEST`.
+
+    Raises:
+        IPNetError: it is.
+    """
+    require((seconds >= 0 if none else seconds > 0) and seconds <= LONGEST, rule, f"{seconds} s", cure)
 
 
 def some_words(layout: Layout, count: int, rng: np.random.Generator) -> Integers:

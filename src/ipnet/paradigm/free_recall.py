@@ -4,7 +4,6 @@ import numpy as np
 
 from ipnet.field import Layout
 from ipnet.paradigm import (
-    LONGEST,
     Integers,
     Paradigm,
     Pause,
@@ -14,12 +13,12 @@ from ipnet.paradigm import (
     Step,
     distracted,
     require,
+    require_time,
     some_distractors,
     some_words,
 )
 from ipnet.recall import (
     Rate,
-    Recalls,
     intrusions_per_list,
     lag_crp,
     mean_recalled,
@@ -59,14 +58,9 @@ class FreeRecall(Paradigm):
     ) -> None:
         require(list_length >= 1, "a list must have 1 word or more", list_length, "raise list_length")
         for name, value in (("delay", delay), ("distractor", distractor)):
-            require(0 <= value <= LONGEST, f"{name} must not be negative", f"{value} s", "take 0 for none")
-        require(
-            0 < seconds_per_item <= LONGEST,
-            "a word must be shown",
-            f"{seconds_per_item} s",
-            "raise it",
-        )
-        require(0 < recall_seconds <= LONGEST, "recall takes time", f"{recall_seconds} s", "raise recall_seconds")
+            require_time(value, f"{name} must not be negative", "take 0 for none", none=True)
+        require_time(seconds_per_item, "a word must be shown")
+        require_time(recall_seconds, "recall takes time", "raise recall_seconds")
         self.list_length, self.seconds_per_item, self.delay = list_length, seconds_per_item, delay
         self.filled, self.distractor, self.recall_seconds = filled, distractor, recall_seconds
 
@@ -90,7 +84,7 @@ class FreeRecall(Paradigm):
 
     def score(self, performance: Performance) -> dict[str, Rate]:
         """Serial positions, first recalls, lags, and how many words and intrusions."""
-        recalls = self.recalls(performance)
+        recalls = performance.recalls(self.list_length)
         return {
             "serial_position": serial_position_curve(recalls),
             "probability_first_recall": probability_first_recall(recalls),
@@ -99,14 +93,7 @@ class FreeRecall(Paradigm):
             "intrusions": intrusions_per_list(recalls),
         }
 
-    def recalls(self, performance: Performance) -> Recalls:
-        """By position in the list."""
-        return recalls_of(performance, self.list_length)
-
-
-def recalls_of(performance: Performance, studied: int) -> Recalls:
-    """The answers by the positions of the words in the first `studied` columns."""
-    words = performance.items[:, :studied]
-    hit = performance.recalled[:, :, None] == words[:, None, :]
-    position = np.where(hit.any(2), hit.argmax(2) + 1, -1)
-    return Recalls(studied, np.where(performance.recalled < 0, 0, position), performance.subjects)
+    @property
+    def studied(self) -> int:
+        """The words of the list."""
+        return self.list_length

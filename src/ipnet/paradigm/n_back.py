@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ipnet.field import Layout
-from ipnet.paradigm import LONGEST, Integers, Judge, Paradigm, Performance, Show, Step, require
+from ipnet.paradigm import Integers, Judge, Paradigm, Performance, Show, Step, require, require_time
 from ipnet.recall import Rate, share_of
 
 
@@ -48,12 +48,7 @@ class NBack(Paradigm):
             require(0 <= value <= 1, f"{name} must be a share", value, "take a number from 0 to 1")
         require(matches + lures <= 1, "matches and lures are shares of all steps", matches + lures, "lower one")
         require(letters >= n + 2, "some letters must stand in no column", letters, f"take {n + 2} or more")
-        require(
-            0 < seconds_per_item <= LONGEST,
-            "a letter must be seen",
-            f"{seconds_per_item} s",
-            "raise it",
-        )
+        require_time(seconds_per_item, "a letter must be seen")
         self.n, self.steps, self.matches, self.lures = n, steps, matches, lures
         self.columns, self.letters, self.seconds_per_item = columns, letters, seconds_per_item
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ipnet.field import Layout
-from ipnet.paradigm import LONGEST, Cue, Integers, Paradigm, Performance, Show, Step, require
+from ipnet.paradigm import Cue, Integers, Paradigm, Performance, Show, Step, require, require_time
 from ipnet.recall import Rate, share_of
 
 
@@ -27,12 +27,7 @@ class ProactiveInterference(Paradigm):
     def __init__(self, *, pairs: int = 10, ab_presentations: int = 1, seconds_per_item: float = 2.0) -> None:
         require(pairs >= 1, "there must be 1 pair or more", pairs, "raise pairs")
         require(ab_presentations >= 0, "presentations must not be negative", ab_presentations, "take 0 for none")
-        require(
-            0 < seconds_per_item <= LONGEST,
-            "a pair must be shown",
-            f"{seconds_per_item} s",
-            "raise it",
-        )
+        require_time(seconds_per_item, "a pair must be shown")
         self.pairs, self.ab_presentations, self.seconds_per_item = pairs, ab_presentations, seconds_per_item
 
     def script(self) -> list[Step]:

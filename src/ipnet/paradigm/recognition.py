@@ -4,7 +4,6 @@ import numpy as np
 
 from ipnet.field import Layout
 from ipnet.paradigm import (
-    LONGEST,
     Integers,
     Judge,
     Paradigm,
@@ -13,10 +12,11 @@ from ipnet.paradigm import (
     Step,
     distracted,
     require,
+    require_time,
     some_distractors,
     some_words,
 )
-from ipnet.recall import Rate, share_of
+from ipnet.recall import Rate, share_of, shares_of
 
 
 class Recognition(Paradigm):
@@ -35,13 +35,8 @@ class Recognition(Paradigm):
 
     def __init__(self, *, list_length: int = 10, seconds_per_item: float = 1.0, delay: float = 0.0) -> None:
         require(list_length >= 1, "a list must have 1 word or more", list_length, "raise list_length")
-        require(
-            0 < seconds_per_item <= LONGEST,
-            "a word must be shown",
-            f"{seconds_per_item} s",
-            "raise it",
-        )
-        require(0 <= delay <= LONGEST, "delay must not be negative", f"{delay} s", "take 0 for none")
+        require_time(seconds_per_item, "a word must be shown")
+        require_time(delay, "delay must not be negative", "take 0 for none", none=True)
         self.list_length, self.seconds_per_item, self.delay = list_length, seconds_per_item, delay
 
     def script(self) -> list[Step]:
@@ -63,13 +58,9 @@ class Recognition(Paradigm):
         asked, listed = performance.items[:, L : 3 * L], performance.items[:, :L]
         old = asked[:, :, None] == listed[:, None, :]
         said = performance.strength >= performance.criterion
-        by_position = [share_of(performance.subjects, said, old[:, :, word]) for word in range(L)]
+        by_position = np.take_along_axis(said, old.argmax(1), 1)  # every word is asked for once
         return {
-            "hits_by_position": Rate(
-                np.arange(1, L + 1),
-                np.stack([rate.actual for rate in by_position], 1),
-                np.stack([rate.possible for rate in by_position], 1),
-            ),
+            "hits_by_position": shares_of(performance.subjects, by_position),
             "hits": share_of(performance.subjects, said, old.any(2)),
             "false_alarms": share_of(performance.subjects, said, ~old.any(2)),
         }

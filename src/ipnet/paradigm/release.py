@@ -4,7 +4,6 @@ import numpy as np
 
 from ipnet.field import Layout
 from ipnet.paradigm import (
-    LONGEST,
     Cue,
     Integers,
     Paradigm,
@@ -13,9 +12,10 @@ from ipnet.paradigm import (
     Step,
     distracted,
     require,
+    require_time,
     some_distractors,
 )
-from ipnet.recall import Rate
+from ipnet.recall import Rate, shares_of
 
 
 class Release(Paradigm):
@@ -40,13 +40,8 @@ class Release(Paradigm):
         self, *, words: int = 4, retention: float = 3.0, change: bool = True, seconds_per_item: float = 1.0
     ) -> None:
         require(words >= 1, "there must be 1 word or more", words, "raise words")
-        require(0 <= retention <= LONGEST, "retention must not be negative", f"{retention} s", "take 0 for none")
-        require(
-            0 < seconds_per_item <= LONGEST,
-            "a word must be shown",
-            f"{seconds_per_item} s",
-            "raise it",
-        )
+        require_time(retention, "retention must not be negative", "take 0 for none", none=True)
+        require_time(seconds_per_item, "a word must be shown")
         self.words, self.retention, self.change = words, retention, change
         self.seconds_per_item = seconds_per_item
 
@@ -73,16 +68,9 @@ class Release(Paradigm):
 
     def score(self, performance: Performance) -> dict[str, Rate]:
         """Share of the words that were named, and of earlier words in their place, one after the other."""
-        words, named, at = performance.items[:, : self.words], performance.named, np.arange(1, self.words + 1)
+        words, named = performance.items[:, : self.words], performance.named
         earlier = [(named[:, [k]] == words[:, :k]).any(1) for k in range(self.words)]
         return {
-            "recalled": _by_place(at, performance.subjects, named == words),
-            "earlier_words": _by_place(at, performance.subjects, np.stack(earlier, 1)),
+            "recalled": shares_of(performance.subjects, named == words),
+            "earlier_words": shares_of(performance.subjects, np.stack(earlier, 1)),
         }
-
-
-def _by_place(at: Integers, subjects: Integers, happened: np.ndarray) -> Rate:
-    """The share of the trials of each subject, for each place."""
-    _, subject = np.unique(subjects, return_inverse=True)
-    actual = np.stack([np.bincount(subject, column) for column in happened.T], 1).astype(np.int64)
-    return Rate(at, actual, np.broadcast_to(np.bincount(subject)[:, None], actual.shape))

@@ -4,7 +4,6 @@ import numpy as np
 
 from ipnet.field import Layout
 from ipnet.paradigm import (
-    LONGEST,
     Integers,
     Paradigm,
     Pause,
@@ -13,12 +12,11 @@ from ipnet.paradigm import (
     Show,
     Step,
     distracted,
-    require,
+    require_time,
     some_distractors,
     some_words,
 )
-from ipnet.paradigm.free_recall import recalls_of
-from ipnet.recall import Rate, Recalls, serial_position_curve
+from ipnet.recall import Rate, serial_position_curve
 
 
 class Retention(Paradigm):
@@ -45,14 +43,9 @@ class Retention(Paradigm):
         seconds_per_item: float = 1.0,
         recall_seconds: float = 10.0,
     ) -> None:
-        require(0 <= retention <= LONGEST, "retention must not be negative", f"{retention} s", "take 0 for none")
-        require(
-            0 < seconds_per_item <= LONGEST,
-            "a word must be shown",
-            f"{seconds_per_item} s",
-            "raise it",
-        )
-        require(0 < recall_seconds <= LONGEST, "recall takes time", f"{recall_seconds} s", "raise recall_seconds")
+        require_time(retention, "retention must not be negative", "take 0 for none", none=True)
+        require_time(seconds_per_item, "a word must be shown")
+        require_time(recall_seconds, "recall takes time", "raise recall_seconds")
         self.retention, self.filled = retention, filled
         self.seconds_per_item, self.recall_seconds = seconds_per_item, recall_seconds
 
@@ -69,8 +62,9 @@ class Retention(Paradigm):
 
     def score(self, performance: Performance) -> dict[str, Rate]:
         """How often the word was named."""
-        return {"recalled": serial_position_curve(self.recalls(performance))}
+        return {"recalled": serial_position_curve(performance.recalls(1))}
 
-    def recalls(self, performance: Performance) -> Recalls:
-        """Of a list of one word."""
-        return recalls_of(performance, 1)
+    @property
+    def studied(self) -> int:
+        """The one word."""
+        return 1

@@ -3,9 +3,19 @@
 import numpy as np
 
 from ipnet.field import Layout
-from ipnet.paradigm import LONGEST, Integers, Paradigm, Pause, Performance, Recall, Show, Step, require, some_words
-from ipnet.paradigm.free_recall import recalls_of
-from ipnet.recall import Rate, Recalls, intrusions_per_list, mean_recalled, serial_position_curve, share_of
+from ipnet.paradigm import (
+    Integers,
+    Paradigm,
+    Pause,
+    Performance,
+    Recall,
+    Show,
+    Step,
+    require,
+    require_time,
+    some_words,
+)
+from ipnet.recall import Rate, intrusions_per_list, mean_recalled, serial_position_curve, share_of
 
 
 class RetroactiveInterference(Paradigm):
@@ -37,15 +47,10 @@ class RetroactiveInterference(Paradigm):
     ) -> None:
         require(list_length >= 1, "a list must have 1 word or more", list_length, "raise list_length")
         require(interpolated_lists >= 0, "the number of lists must not be negative", interpolated_lists, "take 0")
-        require(
-            0 < seconds_per_item <= LONGEST,
-            "a word must be shown",
-            f"{seconds_per_item} s",
-            "raise it",
-        )
-        require(0 < recall_seconds <= LONGEST, "recall takes time", f"{recall_seconds} s", "raise recall_seconds")
+        require_time(seconds_per_item, "a word must be shown")
+        require_time(recall_seconds, "recall takes time", "raise recall_seconds")
         self.list_length, self.interpolated_lists = list_length, interpolated_lists
-        require(0 <= between <= LONGEST, "between must not be negative", f"{between} s", "take 0 for none")
+        require_time(between, "between must not be negative", "take 0 for none", none=True)
         self.seconds_per_item, self.between, self.recall_seconds = seconds_per_item, between, recall_seconds
 
     def script(self) -> list[Step]:
@@ -63,7 +68,7 @@ class RetroactiveInterference(Paradigm):
 
     def score(self, performance: Performance) -> dict[str, Rate]:
         """Share of the first list that was named, by position and in all; words of other lists are intrusions."""
-        recalls = self.recalls(performance)
+        recalls = performance.recalls(self.list_length)
         words = performance.items[:, : self.list_length, None]
         return {
             "recalled": share_of(performance.subjects, (words == performance.recalled[:, None]).any(2)),
@@ -72,6 +77,7 @@ class RetroactiveInterference(Paradigm):
             "intrusions": intrusions_per_list(recalls),
         }
 
-    def recalls(self, performance: Performance) -> Recalls:
-        """By position in the first list."""
-        return recalls_of(performance, self.list_length)
+    @property
+    def studied(self) -> int:
+        """The words of the first list."""
+        return self.list_length

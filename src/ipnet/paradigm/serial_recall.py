@@ -5,7 +5,7 @@ from typing import Literal
 import numpy as np
 
 from ipnet.field import Layout
-from ipnet.paradigm import LONGEST, Cue, Integers, Paradigm, Performance, Show, Step, require
+from ipnet.paradigm import Cue, Integers, Paradigm, Performance, Show, Step, require, require_time
 from ipnet.recall import Rate, Recalls, serial_recall_curve, share_of
 
 
@@ -39,19 +39,9 @@ class SerialRecall(Paradigm):
         seconds_per_distractor: float = 1.0,
     ) -> None:
         require(list_length >= 1, "a list must have 1 word or more", list_length, "raise list_length")
-        require(
-            0 < seconds_per_item <= LONGEST,
-            "a word must be shown",
-            f"{seconds_per_item} s",
-            "raise it",
-        )
+        require_time(seconds_per_item, "a word must be shown")
         require(distractors >= 0, "distractors must not be negative", distractors, "take 0 for none")
-        require(
-            0 < seconds_per_distractor <= LONGEST,
-            "a distractor takes time",
-            f"{seconds_per_distractor} s",
-            "raise it",
-        )
+        require_time(seconds_per_distractor, "a distractor takes time")
         self.list_length, self.seconds_per_item, self.distractors = list_length, seconds_per_item, distractors
         self.kinds, self.seconds_per_distractor = kinds, seconds_per_distractor
 

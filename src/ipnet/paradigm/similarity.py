@@ -3,7 +3,7 @@
 import numpy as np
 
 from ipnet.field import Layout
-from ipnet.paradigm import LONGEST, Integers, Judge, Paradigm, Performance, Show, Step, require
+from ipnet.paradigm import Integers, Judge, Paradigm, Performance, Show, Step, require, require_time
 from ipnet.recall import Rate, share_of
 
 
@@ -24,12 +24,7 @@ class Similarity(Paradigm):
 
     def __init__(self, *, list_length: int = 5, seconds_per_item: float = 1.0) -> None:
         require(list_length >= 1, "a list must have 1 word or more", list_length, "raise list_length")
-        require(
-            0 < seconds_per_item <= LONGEST,
-            "a word must be shown",
-            f"{seconds_per_item} s",
-            "raise it",
-        )
+        require_time(seconds_per_item, "a word must be shown")
         self.list_length, self.seconds_per_item = list_length, seconds_per_item
 
     def script(self) -> list[Step]:
