@@ -1,5 +1,6 @@
 """Results that nobody trained: made up clip by clip, so that a test knows what must come out."""
 
+import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ipnet.battery import FIXED_ON, all_series
 from ipnet.config import Run
 from ipnet.device import load_device
+from ipnet.observer import observer_of
 from ipnet.results import Estimate, Result, wilson, write_result
 from ipnet.robustness_curve import Tested
 from ipnet.robustness_result import Answers, Robustness, Row
@@ -181,6 +184,44 @@ def fabricate_tested(
         ],
     )
     return Tested(result, found)
+
+
+def fabricate_battery(
+    card: str = "mtj-thermal", *, verdicts: Sequence[str] = ("holds",), **facts: object
+) -> dict[str, Any]:
+    """A battery of a card that does what people do, with a trend of n-back for each of `verdicts`."""
+    near = {"rmse": 0.01, "r": 0.99, "rmse_interval": [0.009, 0.02], "r_interval": [0.98, 0.995]}
+    flat = {"rmse": 0.3, "r": None, "rmse_interval": [0.3, 0.3], "r_interval": [None, None]}
+    trends = [
+        {"claim": "nback", "statement": f"trend {i}", "value": 0.1, "interval": [-0.0001, 0.2], "verdict": verdict}
+        for i, verdict in enumerate(verdicts)
+    ]
+    return {
+        "card": card,
+        "choices": observer_of(card).model_dump(mode="json"),
+        "fixed_on": FIXED_ON,
+        "subjects": 50,
+        "trials": 2,
+        "seed": 3,
+        "series": {
+            entry.name: {
+                "at": list(range(len(entry.ages))),
+                "mean": list(entry.people) or [None] * len(entry.ages),
+                "se": [0.01] * len(entry.ages),
+            }
+            for entry in all_series()
+        },
+        "distances": {entry.name: {"card": near, "constant": flat} for entry in all_series() if entry.people},
+        "trends": trends,
+    } | facts
+
+
+def write_battery(folder: Path, battery: Mapping[str, Any], name: str = "") -> Path:
+    """The file as `ipnet tasks battery` calls it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"memory_tasks-{name or battery['card']}.json"
+    path.write_text(json.dumps(battery), "utf-8")
+    return path
 
 
 def right_but(n: int, *wrong: int) -> list[bool]:

@@ -6,14 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from fabricated import fabricate_battery, write_battery
 from ipnet.battery import FIXED_ON, Outcome, Series, ages_of, all_series, distances, reference_models, trends
 from ipnet.battery_figure import battery_figure, cards_figure
+from ipnet.battery_tables import battery_sheets
 from ipnet.claims import ledger
 from ipnet.errors import IPNetError
 from ipnet.human import human_reference
-from ipnet.memory_claims import read_batteries, read_battery
 from ipnet.observer import observer_of
 from ipnet.paradigm import PARADIGMS
+from ipnet.written_battery import WrittenBattery, read_batteries, read_battery
 
 SUBJECTS = 30
 
@@ -106,11 +108,40 @@ def test_reference_models_are_fitted_on_one_condition() -> None:
 
 
 def test_the_picture_has_a_panel_for_each_series() -> None:
-    outcomes = outcomes_of_people()
-    figure = battery_figure(outcomes, distances(outcomes), "a title")
+    battery = WrittenBattery.model_validate(fabricate_battery())
+    figure = battery_figure(battery)
     titles = [axes.get_title(loc="left") for axes in figure.axes]
     assert [title.removesuffix(" (fixed on this)") for title in titles if title] == [e.name for e in all_series()]
     assert sum(title.endswith("(fixed on this)") for title in titles) == 1
+    (first,) = (entry for entry in all_series() if entry.name == FIXED_ON)
+    drawn = next(axes for axes in figure.axes if axes.get_title(loc="left").startswith(FIXED_ON)).lines[0]
+    assert drawn.get_ydata() == pytest.approx(first.people)
+    for change in ({}, {FIXED_ON: battery.series["n-back"]}):
+        series = {name: of for name, of in battery.series.items() if name != FIXED_ON} | change
+        with pytest.raises(IPNetError, match=f"a battery must hold all of '{FIXED_ON}'"):
+            battery_figure(battery.model_copy(update={"series": series}))
+
+
+def test_the_tables_say_what_the_file_says() -> None:
+    battery = WrittenBattery.model_validate(fabricate_battery(verdicts=("holds", "fails")))
+    rmse, r, trend = ([[cell.text for cell in row] for row in sheet.rows] for sheet in battery_sheets(battery))
+    assert rmse[0] == ["free recall 10-2", "0.010 [0.009, 0.020]", "–", "–", "0.300"]
+    assert r[0] == ["free recall 10-2", "0.990 [0.980, 0.995]", "–", "–", "–"]
+    assert len(rmse) == len(r) == len(battery.distances)
+    assert trend == [
+        [f"trend {i}", "nback", "0.100 [0.000, 0.200]", said] for i, said in enumerate(("holds", "fails"))
+    ]
+
+
+def test_the_command_of_a_battery_makes_its_choices_again() -> None:
+    chosen = observer_of("mtj-thermal").changed(["rehearses=true", "layout.overlap=0.25"])
+    battery = WrittenBattery.model_validate(fabricate_battery(choices=chosen.model_dump(mode="json")))
+    words = battery.command.split()
+    assert words[:5] == ["ipnet", "tasks", "battery", "--card", "mtj-thermal"]
+    assert " ".join(words[5:11]) == "--subjects 50 --trials 2 --seed 3"
+    settings = [word for word, before in zip(words[1:], words, strict=False) if before == "--set"]
+    assert observer_of("mtj-thermal").changed(settings) == chosen
+    assert battery.name == "mtj-thermal, rehearsing"
 
 
 def test_the_command_and_its_claims(ipnet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
@@ -135,14 +166,9 @@ def test_the_command_and_its_claims(ipnet, tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_claim_needs_all_its_trends_and_the_card_of_the_paper(tmp_path: Path) -> None:
     def write(card: str, *verdicts: str, subjects: int = 50, **choices: object) -> None:
-        trends = [
-            {"claim": "nback", "statement": f"s{i}", "value": 0.1, "interval": [0.0, 0.2], "verdict": verdict}
-            for i, verdict in enumerate(verdicts)
-        ]
         chosen = observer_of(card).model_dump(mode="json") | choices
-        content = {"card": card, "subjects": subjects, "trials": 2, "choices": chosen, "trends": trends, "more": 1}
-        name = f"memory_tasks-{card}-{subjects}{'-other' * bool(choices)}.json"
-        (tmp_path / name).write_text(json.dumps(content), "utf-8")
+        made = fabricate_battery(card, verdicts=verdicts, subjects=subjects, choices=chosen)
+        write_battery(tmp_path, made, f"{card}-{subjects}{'-other' * bool(choices)}")
 
     def row() -> tuple[str, str]:
         (found,) = (row for row in ledger([], (), read_batteries(tmp_path)) if row.id == "nback")

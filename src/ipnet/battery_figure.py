@@ -2,7 +2,7 @@
 
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -10,50 +10,56 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from ipnet.battery import FIXED_ON, MODELS, Distance, Outcome, Series, all_series, reference_models
+from ipnet.battery import MODELS, Series, all_series, reference_models
+from ipnet.errors import IPNetError
 from ipnet.figures import STYLE
-from ipnet.memory_claims import WrittenBattery
+from ipnet.written_battery import WrittenBattery, WrittenSeries
 
 _COLUMNS = 4
 _CARD, _PEOPLE, _TRACE = "#0b6fb8", "#c2410c", "#9aa3af"
 
 
-def battery_figure(
-    outcomes: Mapping[str, Outcome], fits: Mapping[str, Mapping[str, Distance]], title: str
-) -> Figure:
+def battery_figure(battery: WrittenBattery) -> Figure:
     """Means over simulated people with twice their standard error as a band.
 
-    Args:
-        outcomes: of `ipnet.battery.run_battery`.
-        fits: their `ipnet.battery.distances`.
-        title: says which card.
+    Raises:
+        IPNetError: a series is missing, or is not over the places of this version.
     """
     everything, models = all_series(), reference_models()
+    for entry in everything:
+        if entry.name not in battery.series or len(battery.series[entry.name].at) != len(entry.ages):
+            raise IPNetError(
+                f"a battery must hold all of '{entry.name}' to be drawn, and that of {battery.name} does not: run "
+                f"`{battery.command}` again."
+            )
     rows = math.ceil(len(everything) / _COLUMNS)
     with mpl.rc_context(STYLE):
         figure = Figure((3.1 * _COLUMNS, 0.7 + 2.6 * rows), layout="constrained")
+        people = f"({battery.subjects} simulated people in each condition)"
+        title = f"Human memory tasks performed by {battery.name} {people}"
         figure.suptitle(title, x=0.01, ha="left", fontsize=11, weight="bold")
         panels: Any = figure.subplots(rows, _COLUMNS, squeeze=False)
         for axes, entry in zip(panels.ravel(), everything, strict=False):
-            _panel(axes, entry, outcomes[entry.name])
+            shown = battery.series[entry.name]
+            _panel(axes, entry, shown)
             if entry.people and entry.score != "probability_first_recall":
                 trace = models["exponential trace"](entry)
-                axes.plot(outcomes[entry.name].at, trace, color=_TRACE, lw=1.2, ls="--", label="exponential trace")
-            note = " (fixed on this)" if entry.name == FIXED_ON else ""
+                axes.plot(shown.at, trace, color=_TRACE, lw=1.2, ls="--", label="exponential trace")
+            note = " (fixed on this)" if entry.name == battery.fixed_on else ""
             axes.set_title(entry.name + note, fontsize=9, loc="left")
-            if entry.name in fits:
-                found = fits[entry.name]["card"]
-                axes.set_title(f"RMSE {found.rmse:.2f}", fontsize=7.5, loc="right", color="#5b6470")
+            if entry.people:
+                rmse = _rmse(battery, entry.name)
+                axes.set_title(f"RMSE {rmse:.2f}", fontsize=7.5, loc="right", color="#5b6470")
         for axes in panels.ravel()[len(everything) :]:
             axes.set_axis_off()
         for axes in panels[:, 0]:
             axes.set_ylabel("share")
-        shown = {
+        legend = {
             label: handle
             for axes in panels.ravel()
             for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
         }
-        figure.legend(shown.values(), shown.keys(), loc="outside lower left", ncols=len(shown), frameon=False)
+        figure.legend(legend.values(), legend.keys(), loc="outside lower left", ncols=len(legend), frameon=False)
     return figure
 
 
@@ -64,7 +70,7 @@ def cards_figure(batteries: Sequence[WrittenBattery]) -> Figure:
         batteries: one for each card, at least one.
     """
     names = list(dict.fromkeys(name for battery in batteries for name in battery.distances))
-    cards = [battery.card + ", rehearsing" * bool(battery.choices.get("rehearses")) for battery in batteries]
+    cards = [battery.name for battery in batteries]
     far = np.array([[_rmse(battery, name) for battery in batteries] for name in names])
     far = np.hstack([far, [[_rmse(batteries[0], name, model) for model in MODELS] for name in names]])
     with mpl.rc_context(STYLE):
@@ -90,14 +96,14 @@ def _rmse(battery: WrittenBattery, name: str, who: str = "card") -> float:
     return float("nan") if found is None or found.rmse is None else found.rmse
 
 
-def _panel(axes: Axes, entry: Series, outcome: Outcome) -> None:
-    mean, se = outcome.mean, outcome.se
-    axes.fill_between(outcome.at, mean - 2 * se, mean + 2 * se, color=_CARD, alpha=0.2, lw=0)
-    axes.plot(outcome.at, mean, color=_CARD, lw=1.8, marker="o", ms=3, label="card")
+def _panel(axes: Axes, entry: Series, shown: WrittenSeries) -> None:
+    mean, se = np.array(shown.mean, float), np.array(shown.se, float)  # nan in place of None
+    axes.fill_between(shown.at, mean - 2 * se, mean + 2 * se, color=_CARD, alpha=0.2, lw=0)
+    axes.plot(shown.at, mean, color=_CARD, lw=1.8, marker="o", ms=3, label="card")
     if entry.people:
         error = np.array(entry.people_se) if entry.people_se else None
         points: Any = {"color": _PEOPLE, "marker": "s", "ms": 3.5, "ls": "none", "elinewidth": 1}
-        axes.errorbar(outcome.at, entry.people, yerr=error, label="people", **points)
+        axes.errorbar(shown.at, entry.people, yerr=error, label="people", **points)
     axes.set_ylim(-0.03, 1.03)
     axes.set_xlabel(textwrap.fill(entry.axis, 40), fontsize=8)
     axes.grid(color="#e6e9ee", lw=0.8)

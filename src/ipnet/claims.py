@@ -35,12 +35,13 @@ from pydantic import BaseModel, ConfigDict
 from ipnet.comparison import Comparison, comparisons
 from ipnet.driving_claim import driving
 from ipnet.finding import Finding, Verdict
-from ipnet.memory_claims import WrittenBattery, memory
+from ipnet.memory_claims import memory
 from ipnet.noise_claim import noise
 from ipnet.prediction_error import error_studies
 from ipnet.recognition_claims import RULES
 from ipnet.results import Result
 from ipnet.robustness_curve import Tested, studies
+from ipnet.written_battery import WrittenBattery
 
 
 class Claim(BaseModel):

@@ -177,9 +177,9 @@ def claims(
 ) -> None:
     """The ledger: every claim of arXiv:2512.15829, what was found, on which data, and the verdict."""
     from ipnet.claims import ledger
-    from ipnet.memory_claims import PATTERN, read_batteries
     from ipnet.results import RESULT_FILE, find_results
     from ipnet.robustness_curve import read_tested
+    from ipnet.written_battery import PATTERN, read_batteries
 
     batteries = [battery for folder in runs or _shipped() for battery in read_batteries(folder)]
     if runs:  # a folder without results is a mistake, but for one with batteries

@@ -12,7 +12,6 @@ from ipnet.errors import IPNetError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-    from rich.table import Table
 
     from ipnet.recall import Rate
 
@@ -112,7 +111,9 @@ def run_all(
 
     from ipnet.battery import FIXED_ON, distances, run_battery, trends
     from ipnet.battery_figure import battery_figure
+    from ipnet.cli_tables import battery_tables
     from ipnet.observer import observer_of
+    from ipnet.written_battery import WrittenBattery
 
     observer = observer_of(card).changed(settings or ())
     with bars("battery", quiet=as_json) as progress:
@@ -120,7 +121,7 @@ def run_all(
         outcomes = run_battery(
             observer, subjects=subjects, trials=trials, seed=seed, report=lambda name, share: done(share, name)
         )
-    fits, tested = distances(outcomes), trends(outcomes)
+    fits = distances(outcomes)
     found = {
         "card": observer.device().card.name,
         "choices": observer.model_dump(),
@@ -133,17 +134,17 @@ def run_all(
             for name, o in outcomes.items()
         },
         "distances": {name: {who: asdict(fit) for who, fit in row.items()} for name, row in fits.items()},
-        "trends": [asdict(trend) | {"verdict": trend.verdict} for trend in tested],
+        "trends": [asdict(trend) | {"verdict": trend.verdict} for trend in trends(outcomes)],
     }
     found = _without_nan(found)
-    name = f"memory_tasks-{found['card']}{'-rehearsal' * observer.rehearses}"
+    battery = WrittenBattery.model_validate(found)
+    name = f"memory_tasks-{battery.card}{'-rehearsal' * observer.rehearses}"
     _write(output / f"{name}.json", found)
-    title = f"Human memory tasks performed by {found['card']} ({subjects} simulated people in each condition)"
-    _draw(output / f"{name}.png", battery_figure(outcomes, fits, title))
+    _draw(output / f"{name}.png", battery_figure(battery))
     if as_json:
         print_json(found)
         return
-    show(*_battery_tables(fits, tested))
+    show(*battery_tables(battery))
     typer.echo(f"written: {output / name}.json and .png")
 
 
@@ -157,7 +158,7 @@ def compare_cards(
 ) -> None:
     """Which card forgets most as people do: RMSE of each card in each task, as a picture."""
     from ipnet.battery_figure import cards_figure
-    from ipnet.memory_claims import read_battery
+    from ipnet.written_battery import read_battery
 
     found = [read_battery(path) for path in batteries]
     _draw(output, cards_figure(found))
@@ -204,34 +205,6 @@ def calibrate_card(
         period = "none" if row["t_cycle"] is None else f"{row['t_cycle']:.4g}"
         table.add_row(period, str(row["junctions"]), f"{row['rmse']:.4f}")
     show(table)
-
-
-def _battery_tables(fits: Any, tested: Any) -> "list[Table]":
-    from rich.table import Table
-
-    models = list(dict.fromkeys(name for row in fits.values() for name in row))
-    near = Table(title="Distance from people: RMSE [95 %], r [95 %]")
-    for head in ("series", *models):
-        near.add_column(head, overflow="fold")
-    for name, row in fits.items():
-        cells = [name]
-        for model in models:
-            fit = row.get(model)
-            if fit is None:
-                cells.append("")
-            elif model == "card":  # the others are no random numbers
-                rmse, r = ("[{:.3f}, {:.3f}]".format(*pair) for pair in (fit.rmse_interval, fit.r_interval))
-                cells.append(f"{fit.rmse:.3f} {rmse}, {fit.r:.3f} {r}")
-            else:
-                cells.append(f"{fit.rmse:.3f}, {fit.r:.2f}")
-        near.add_row(*cells)
-    shown = Table(title="Trends of people")
-    for head in ("claim", "trend", "statistic [95 %]", "the card"):
-        shown.add_column(head, overflow="fold")
-    for trend in tested:
-        low, high = trend.interval
-        shown.add_row(trend.claim, trend.statement, f"{trend.value:.3f} [{low:.3f}, {high:.3f}]", trend.verdict)
-    return [near, shown]
 
 
 def _options(words: Sequence[str]) -> dict[str, Any]:

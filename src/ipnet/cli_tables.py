@@ -1,4 +1,4 @@
-"""How the command line prints the tables of a study: 80 columns wide, on the terminal or into a file."""
+"""How the command line prints the tables of studies and batteries: 80 columns wide, to read or into a file."""
 
 import io
 from collections.abc import Sequence
@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ipnet.battery_tables import battery_sheets
 from ipnet.cache import write_atomically
 from ipnet.comparison import comparisons
 from ipnet.positions import sweeps
@@ -16,16 +17,15 @@ from ipnet.prediction_error import error_studies
 from ipnet.results import Result
 from ipnet.study import Cost
 from ipnet.tables import Sheet, error_sheets, study_sheets
+from ipnet.written_battery import WrittenBattery
 
 TABLE_FILE = "table.txt"
 _WIDTH = 80
 
 
-def _table(first: Result, sheet: Sheet) -> Table:
-    kind = "real" if first.data["real"] else "SIMULATED"
-    title = escape(first.config["title"] or first.config["study"])
+def _table(title: str, sheet: Sheet) -> Table:
     table = Table(
-        title=f"{title}\n{escape(sheet.title)}: {first.data['name']}, {kind} data, test split",
+        title=escape(title),
         caption=escape(sheet.note),
         caption_justify="left",
         min_width=_WIDTH - 4,
@@ -39,18 +39,31 @@ def _table(first: Result, sheet: Sheet) -> Table:
     return table
 
 
+def _study_table(first: Result, sheet: Sheet) -> Table:
+    kind = "real" if first.data["real"] else "SIMULATED"
+    title = first.config["title"] or first.config["study"]
+    return _table(f"{title}\n{sheet.title}: {first.data['name']}, {kind} data, test split", sheet)
+
+
 def result_tables(results: Sequence[Result]) -> list[Table | str]:
     """All tables about some results, study by study, and the verdicts on where a memory stands best."""
     parts: list[Table | str] = []
     for comparison in comparisons(results):
-        parts += [_table(comparison.results[0], sheet) for sheet in study_sheets(comparison)]
+        parts += [_study_table(comparison.results[0], sheet) for sheet in study_sheets(comparison)]
         parts += [escape(sweep.verdict) for sweep in sweeps(comparison)]
     for study in error_studies(results):
-        parts += [_table(study[0].results[0], sheet) for sheet in error_sheets(study)]
+        parts += [_study_table(study[0].results[0], sheet) for sheet in error_sheets(study)]
     return parts
 
 
-def write_tables(results: Sequence[Result], path: Path) -> Path:
+def battery_tables(battery: WrittenBattery) -> list[Table]:
+    """All tables about a battery."""
+    run = f"SIMULATED, n = {battery.subjects} with {battery.trials} trials each, seed {battery.seed}"
+    title = f"Human memory tasks performed by {battery.name}"
+    return [_table(f"{title}\n{sheet.title}: {run}", sheet) for sheet in battery_sheets(battery)]
+
+
+def write_tables(results: Sequence[Result], path: Path, batteries: Sequence[WrittenBattery] = ()) -> Path:
     """Write the tables as text, the same on every machine.
 
     Raises:
@@ -58,7 +71,7 @@ def write_tables(results: Sequence[Result], path: Path) -> Path:
     """
     text = io.StringIO()
     console = Console(file=text, width=_WIDTH, force_terminal=False, color_system=None, _environ={})
-    for part in result_tables(results):
+    for part in [*result_tables(results), *(table for battery in batteries for table in battery_tables(battery))]:
         console.print(part)
     lines = "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
     write_atomically(path, lambda temporary: temporary.write_text(lines, "utf-8"))
