@@ -1,5 +1,6 @@
 """The report: whole, self-contained, escaped, and the same for the same results."""
 
+import json
 import re
 from collections import Counter
 from html.parser import HTMLParser
@@ -8,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from fabricated import fabricate, right_but, write_runs
+from conftest import Command
+from fabricated import fabricate, fabricate_battery, right_but, write_battery, write_runs
 from ipnet.errors import IPNetError
 from ipnet.figures import Trace, colours, lines, markers, read_trace
 from ipnet.report import write_report
@@ -265,3 +267,54 @@ def test_subjects_and_the_better_position_are_in_the_report(tmp_path: Path) -> N
     page = _Page(write_report(write_runs(tmp_path / "runs", made), tmp_path / "r.html").read_text("utf-8"))
     assert "Accuracy of each subject" in page.words
     assert "the frontier is first (number 1 of 2 by accuracy)" in page.words
+
+
+def test_batteries_are_a_report_without_any_run(tmp_path: Path) -> None:
+    write_battery(tmp_path, fabricate_battery("leaky", verdicts=("holds", "fails", "undecided")))
+    one = _Page(write_report(tmp_path, tmp_path / "one.html").read_text("utf-8"))
+    assert len(one.fetched) == 1  # with one battery, no cards to compare
+    write_battery(tmp_path, fabricate_battery(subjects=60))
+    text = write_report(tmp_path, tmp_path / "report.html").read_text("utf-8")
+    page = _Page(text)
+    assert page.open == []
+    assert set(page.ids.values()) == {1}
+    assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
+    assert all(address.startswith("data:image/svg") for address in page.fetched)
+    assert len(page.fetched) == 3
+    assert "provenance" not in page.ids
+    for words in (
+        "Memory tasks performed by leaky",
+        "SIMULATED n = 60 simulated people in each condition · 2 trials each · seed 3",
+        "free choices fixed on free recall 20-1",
+        "layout.junctions = 112",
+        "0.010 [0.009, 0.020]",
+        "0.100 [0.000, 0.200] undecided",
+        "The card shows 1 of 3 trends of people",
+        "ipnet tasks battery --card leaky --subjects 50 --trials 2 --seed 3",
+    ):
+        assert words in page.words
+    assert page.words.count("supported on simulated data") == 1  # n-back, by the card of the paper
+    assert text == write_report(tmp_path, tmp_path / "again.html").read_text("utf-8")
+
+
+def test_batteries_stand_beside_runs(ipnet: Command, tmp_path: Path) -> None:
+    write_runs(tmp_path, [fabricate("none", right_but(N))])
+    write_battery(tmp_path, fabricate_battery())
+    code, out, err = ipnet("report", tmp_path, "--json")
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    assert [study["study"] for study in found["studies"]] == ["made-up"]
+    assert [battery["card"] for battery in found["batteries"]] == ["mtj-thermal"]
+    page = _Page((tmp_path / "report.html").read_text("utf-8"))
+    assert {"study-1", "memory", "memory-1", "claims", "provenance"} <= set(page.ids)
+    table = (tmp_path / "table.txt").read_text("utf-8")
+    assert "Human memory tasks performed by mtj-thermal" in table
+    assert "SIMULATED, n = 50 with 2 trials each, seed 3" in table
+    assert max(map(len, table.splitlines())) <= 80
+
+
+def test_a_folder_with_neither_names_both_commands(ipnet: Command, tmp_path: Path) -> None:
+    code, _, err = ipnet("report", tmp_path)
+    assert code == 2
+    assert err.count("\n") == 1
+    assert "run `ipnet study` or `ipnet tasks battery` first" in err

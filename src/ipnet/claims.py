@@ -29,19 +29,21 @@ import tomllib
 from collections.abc import Sequence
 from functools import cache
 from importlib import resources
+from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
 from ipnet.comparison import Comparison, comparisons
 from ipnet.driving_claim import driving
+from ipnet.errors import IPNetError
 from ipnet.finding import Finding, Verdict
 from ipnet.memory_claims import memory
 from ipnet.noise_claim import noise
 from ipnet.prediction_error import error_studies
 from ipnet.recognition_claims import RULES
-from ipnet.results import Result
+from ipnet.results import RESULT_FILE, Result, find_results
 from ipnet.robustness_curve import Tested, studies
-from ipnet.written_battery import WrittenBattery
+from ipnet.written_battery import PATTERN, WrittenBattery, read_batteries
 
 
 class Claim(BaseModel):
@@ -97,6 +99,23 @@ def published_claims() -> tuple[Claim, ...]:
     """The claims of the packaged list, in order."""
     text = resources.files("ipnet").joinpath("claims.toml").read_text("utf-8")
     return tuple(Claim.model_validate(entry) for entry in tomllib.loads(text)["claim"])
+
+
+def read_evidence(folder: Path) -> tuple[list[tuple[Path, Result]], list[WrittenBattery]]:
+    """The results below a folder with the files they were read from, and the batteries in it.
+
+    Raises:
+        IPNetError: no such folder, neither in it, or a damaged file.
+    """
+    batteries = read_batteries(folder)
+    if any(folder.rglob(RESULT_FILE)) or not folder.is_dir():
+        return find_results(folder), batteries
+    if not batteries:
+        raise IPNetError(
+            f"no {RESULT_FILE} below '{folder}' and no {PATTERN} in it; run `ipnet study` or "
+            "`ipnet tasks battery` first."
+        )
+    return [], batteries
 
 
 def ledger(

@@ -149,21 +149,23 @@ def study(
 
 @app.command()
 def report(
-    runs: Annotated[Path, typer.Argument(help="Folder of results: one study or several.")],
+    runs: Annotated[Path, typer.Argument(help="Folder of results: studies, batteries of memory tasks, or both.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="HTML file to write.")] = None,
     as_json: Json = False,
 ) -> None:
     """Write the results of a folder as one self-contained HTML page and, beside it, the tables as text."""
+    from ipnet.claims import read_evidence
     from ipnet.cli_tables import TABLE_FILE, write_tables
     from ipnet.report import write_report
-    from ipnet.results import read_results
     from ipnet.study_numbers import study_numbers
 
     page = write_report(runs, output or runs / "report.html")
-    results = read_results(runs)
-    table = write_tables(results, page.with_name(TABLE_FILE))
+    found, batteries = read_evidence(runs)
+    results = [result for _, result in found]
+    table = write_tables(results, page.with_name(TABLE_FILE), batteries)
     if as_json:
-        print_json({"report": str(page), "table": str(table), "studies": study_numbers(results)})
+        numbers = {"studies": study_numbers(results), "batteries": [battery.model_dump() for battery in batteries]}
+        print_json({"report": str(page), "table": str(table), **numbers})
     else:
         typer.echo(f"report: {page}\ntables: {table}")
 
@@ -176,17 +178,17 @@ def claims(
     as_json: Json = False,
 ) -> None:
     """The ledger: every claim of arXiv:2512.15829, what was found, on which data, and the verdict."""
-    from ipnet.claims import ledger
-    from ipnet.results import RESULT_FILE, find_results
+    from ipnet.claims import ledger, read_evidence
     from ipnet.robustness_curve import read_tested
-    from ipnet.written_battery import PATTERN, read_batteries
+    from ipnet.written_battery import read_batteries
 
-    batteries = [battery for folder in runs or _shipped() for battery in read_batteries(folder)]
-    if runs:  # a folder without results is a mistake, but for one with batteries
-        known = [folder for folder in runs if any(folder.rglob(RESULT_FILE)) or not any(folder.glob(PATTERN))]
-        found = [pair for folder in known for pair in find_results(folder)]
+    if runs:
+        parts = [read_evidence(folder) for folder in runs]
+        found = [pair for results, _ in parts for pair in results]
+        batteries = [battery for _, written in parts for battery in written]
     else:
         found = _evidence()
+        batteries = [battery for folder in _shipped() for battery in read_batteries(folder)]
     rows = ledger([result for _, result in found], read_tested(found), batteries)
     if as_json:
         print_json([row.model_dump() for row in rows])

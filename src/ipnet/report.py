@@ -8,23 +8,25 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, StrictUndefined
 
+from ipnet.battery_tables import battery_sheets
 from ipnet.budget import Backbone, Training
 from ipnet.cache import content_hash, write_atomically
 from ipnet.cards import Card
-from ipnet.claims import ledger
+from ipnet.claims import ledger, read_evidence
 from ipnet.comparison import Comparison, card_of, comparisons, percent
 from ipnet.contender import own_values
 from ipnet.leak import leak_check
 from ipnet.pairing import in_words
 from ipnet.positions import sweeps
 from ipnet.prediction_error import error_studies
-from ipnet.results import Result, find_results
+from ipnet.results import Result
 from ipnet.robustness_curve import read_tested
-from ipnet.settings import toml_value
+from ipnet.settings import flatten, toml_value
 from ipnet.standing import Standing, paired_with_each
 from ipnet.tables import error_sheets, study_sheets, subject_sheet
 from ipnet.train import TRACE_FILE
 from ipnet.units import format_si
+from ipnet.written_battery import WrittenBattery
 
 _LARGEST_CONFUSION = 40  # classes; beyond it a matrix is not readable
 
@@ -33,24 +35,27 @@ def write_report(results_folder: Path, output: Path) -> Path:
     """Write the report of all results below a folder.
 
     Args:
-        results_folder: holds the runs of one study or of several.
+        results_folder: holds the runs of one study or of several, files of `ipnet tasks battery`, or both.
         output: HTML file; its folder is made.
 
     Returns:
         `output`.
 
     Raises:
-        IPNetError: no results, a damaged result or trace, or the file cannot be written.
+        IPNetError: no results, a damaged result, trace or battery, or the file cannot be written.
     """
-    found = find_results(results_folder)
+    found, batteries = read_evidence(results_folder)
     results = [result for _, result in found]
     paths = {id(result): path for path, result in found}
     studies, measured = comparisons(results), error_studies(results)
     commands = [study.command for study in studies] + [study[0].command for study in measured]
+    commands += [battery.command for battery in batteries]
     page = _template().render(
         studies=[_study(comparison, number, paths) for number, comparison in enumerate(studies, 1)],
         measured=[{"first": study[0].results[0], "sheets": error_sheets(study)} for study in measured],
-        ledger=ledger(results, read_tested(found)),
+        batteries=[_battery(battery, number) for number, battery in enumerate(batteries, 1)],
+        cards_figure=_cards(batteries) if len(batteries) > 1 else None,
+        ledger=ledger(results, read_tested(found), batteries),
         own=_own(results),
         runs=[_provenance(result, paths[id(result)], results_folder) for result in results],
         folder=results_folder.resolve().name,
@@ -215,6 +220,30 @@ def _card_values(card: Card[Any, Any]) -> list[dict[str, str]]:
             }
         )
     return rows
+
+
+def _battery(battery: WrittenBattery, number: int) -> dict[str, Any]:
+    """Everything that the template shows of a battery."""
+    from ipnet.battery_figure import battery_figure
+    from ipnet.figures import data_uri
+
+    choices = {key: value for key, value in flatten(battery.choices).items() if value is not None}
+    return {
+        "anchor": f"memory-{number}",
+        "battery": battery,
+        "holding": sum(trend.verdict == "holds" for trend in battery.trends),
+        "figure": data_uri(battery_figure(battery), "svg"),
+        "sheets": battery_sheets(battery),
+        "choices": [f"{key} = {toml_value(value)}" for key, value in choices.items()],
+    }
+
+
+def _cards(batteries: Sequence[WrittenBattery]) -> str:
+    """The picture across cards."""
+    from ipnet.battery_figure import cards_figure
+    from ipnet.figures import data_uri
+
+    return data_uri(cards_figure(batteries), "svg")
 
 
 _SIZES = ("width", "parameters")  # either displaces the other
