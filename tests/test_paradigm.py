@@ -218,14 +218,17 @@ def test_recall_begins_with_the_end_of_a_list_and_fades() -> None:
     assert late["serial_position"].mean[-1] < recalled[-1] / 3
 
 
-def test_rehearsal_keeps_the_first_word() -> None:
-    paradigm = PARADIGMS.build("free_recall", list_length=10, seconds_per_item=2)
-    first = []
-    for rehearses in (False, True):
-        observer = Observer(t_cycle=140e-9, rehearses=rehearses)
-        curves = paradigm.score(perform(observer, paradigm, subjects=20, trials=2))
-        first.append(curves["serial_position"].mean[0])
-    assert first[1] > first[0] + 0.5
+def test_rehearsal_keeps_several_words_and_is_done_in_spare_cycles_alone() -> None:
+    def curve(seconds: float, *, rehearses: bool) -> np.ndarray:
+        paradigm = PARADIGMS.build("free_recall", list_length=10, seconds_per_item=seconds)
+        observer = observer_of("mtj-thermal").model_copy(update={"rehearses": rehearses})
+        return paradigm.score(perform(observer, paradigm, subjects=30, trials=4))["serial_position"].mean
+
+    without, rehearsed = curve(2, rehearses=False), curve(2, rehearses=True)
+    assert (rehearsed[:3] > without[:3] + 0.1).all()
+    assert rehearsed[0] > rehearsed[3:5].max()  # primacy
+    assert rehearsed[-1] == rehearsed.max()  # and recency
+    assert (curve(1, rehearses=False) == curve(1, rehearses=True)).all()  # at one word per cycle none is to spare
 
 
 @pytest.mark.parametrize(

@@ -40,8 +40,8 @@ class Observer(BaseModel):
             compete to be named, the largest of their z must be one that it exceeds so often in any of them. While
             items are warm, noise has a longer tail than that: words that share places with them stand out.
         patience: cycles in succession in which no word is named, after which recall ends.
-        rehearses: whether the word whose junctions switched most is pulsed again when a cycle is to spare: while
-            nothing is shown, and in every cycle but the first of an item that is.
+        rehearses: whether one of the words that stand out, drawn at random, is pulsed again when a cycle is to
+            spare: while nothing is shown, and in every cycle but the first of an item that is.
         layout: of the memory field.
     """
 
@@ -225,9 +225,10 @@ class _Trial:
         return self.memory.evidence(self.p, self.generator)
 
     def _rehearsed(self, shown: Tensor) -> Tensor:
-        """The word whose junctions switched most in the cycle before, if it stands out; else what is shown."""
-        z, word = self.memory.evidence(self.p, self.generator).max(1)
-        return torch.where(z >= self.criterion, word, shown)
+        """One of the words that stood out in the cycle before, drawn at random; what is shown if none did."""
+        out = self.memory.evidence(self.p, self.generator) >= self.criterion
+        word = (torch.rand(out.shape, generator=self.generator) * out).argmax(1)
+        return torch.where(out.any(1), word, shown)
 
     def _recall(self, cycles: int) -> None:
         trial = torch.arange(len(self.items))
