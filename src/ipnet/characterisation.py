@@ -7,6 +7,7 @@ Kernel, horizon and answers are measured through `Device.cycle`, as a network us
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 import torch
@@ -16,6 +17,7 @@ from ipnet.device import Device, State
 from ipnet.device.mtj import MTJ, total
 from ipnet.errors import IPNetError
 from ipnet.horizon import Horizon, Kernel, answers_to, expectation, kernel, memory_horizon, number, settled, sweep
+from ipnet.pulses import Kind, applied
 
 RISES = (0.0, 10.0, 20.0, 50.0)  # at the start of the S-curves [K]
 EVENTS = (0, 1, 3, 10)  # in a row before an answer curve
@@ -174,22 +176,30 @@ def energies(mtj: MTJ, amplitude: float = 1.0, event_rate: float = EVENT_RATE) -
     """
     if not 0 <= event_rate <= 1:
         raise IPNetError(f"event_rate must lie in [0, 1], events per cycle; got {event_rate:g}.")
-    rise, rest, other = total(settled(mtj)), mtj.resting, not mtj.resting
+    state = settled(mtj)
 
-    def joule(V: Tensor, width: Tensor, *, antiparallel: bool, rise: Tensor | None = None) -> float:
-        return (mtj.power(V, antiparallel=antiparallel, rise=rise) * width).item()
+    def heats(x: float, switched: float) -> dict[str, float]:
+        pulses = applied(mtj, mtj.drive(mtj.gain * x), state, number(switched))
+        return {kind: sum(pulse.heat.item() for pulse in pulses if pulse.kind == kind) for kind in get_args(Kind)}
 
-    silent, event = (
-        joule(mtj.drive(mtj.gain * x), mtj.t_pulse, antiparallel=rest, rise=rise) for x in (0.0, amplitude)
-    )
-    probe = joule(mtj.V_probe, mtj.t_probe, antiparallel=rest, rise=rise) if mtj.probes else 0.0
-    read, switched = (joule(mtj.V_read, mtj.t_read, antiparallel=state) for state in (rest, other))
-    reset = joule(mtj.V_reset, mtj.t_reset, antiparallel=other)
-    always, spike = probe + read, switched - read + reset
+    silent, event, switched = heats(0.0, 0.0), heats(amplitude, 0.0), heats(amplitude, 1.0)
+    cycles = [sum(cycle.values()) for cycle in (silent, event, switched)]
+    spike = cycles[2] - cycles[1]
     p_silent, p_event = next(answers_to(mtj, amplitude))
-    average = always + (1 - event_rate) * (silent + p_silent * spike) + event_rate * (event + p_event * spike)
-    cycles = silent + always, event + always, event + always + spike
-    return Energy(silent, event, probe, read, switched, reset, *cycles, event_rate, average)
+    average = (1 - event_rate) * (cycles[0] + p_silent * spike) + event_rate * (cycles[1] + p_event * spike)
+    return Energy(
+        drive_silent=silent["drive"],
+        drive_event=event["drive"],
+        probe=silent["probe"],
+        read=silent["read"],
+        read_switched=switched["read"],
+        reset=switched["reset"],
+        cycle_silent=cycles[0],
+        cycle_event=cycles[1],
+        cycle_switched=cycles[2],
+        event_rate=event_rate,
+        average=average,
+    )
 
 
 def junction(mtj: MTJ, amplitude: float = 1.0, event_rate: float = EVENT_RATE) -> Junction:
