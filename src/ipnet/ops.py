@@ -1,38 +1,28 @@
-"""Counting what a network does, keeps and takes by watching it do it."""
+"""What a network does for one clip, what it carries from frame to frame, and how fast it is, by watching it."""
 
 import statistics
-import warnings
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
+from ipnet.counting import count_operations
 from ipnet.network import Network
+from ipnet.operations import total_of
 from ipnet.streaming import evaluating, state_bytes
 
 
 def count_macs(network: nn.Module, shape: tuple[int, ...]) -> int:
-    """Multiply-accumulates of one clip, counted by torch's dispatcher on a real forward pass.
-
-    Convolutions and matrix products count; element-wise work (norms, activations, device physics) does not.
+    """Multiply-accumulates of one clip: convolutions and matrix products.
 
     Args:
         network: called with one clip.
         shape: [T, C, H, W] of the clip.
 
-    Returns:
-        Half of the floating-point operations that torch counts.
-
     Example:
         >>> count_macs(nn.Linear(3, 2), (5, 3))
         30
     """
-    with warnings.catch_warnings(), evaluating(network), torch.no_grad():
-        warnings.simplefilter("ignore")  # torch's note about a GPU setting that the flags below do not change
-        # oneDNN's fused LSTM is opaque to the counter; its plain form does the same products.
-        with torch.backends.mkldnn.flags(enabled=False), FlopCounterMode(display=False) as counter:
-            network(torch.zeros(shape[0], 1, *shape[1:]))
-    return int(counter.get_total_flops()) // 2
+    return int(total_of(count_operations(network, torch.zeros(shape[0], 1, *shape[1:]))).macs)
 
 
 def count_state_bytes(network: Network, shape: tuple[int, ...]) -> int:

@@ -28,10 +28,12 @@ class Memory(nn.Module, abc.ABC):
         default: the positions it takes when none is named: ``"frontier"``, ``"stem"``, ``"head"``;
             ``"maps"`` for the stem and every stage; ``"top"`` for the last stage; ``""`` for nowhere.
         is_activation: True if its output replaces the activation function that would follow.
+        window: frames beside the present one that it must have at hand; 0 for one that carries a state instead.
         bounds: the two ends between which its outputs lie, started from nothing; None if nothing bounds them.
     """
 
     causal: bool = True
+    window: int = 0
     places: ClassVar[tuple[Place, ...]] = ("sensor", "map", "vector")
     default: ClassVar[str] = "head"
     is_activation: ClassVar[bool] = False

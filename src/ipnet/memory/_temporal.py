@@ -32,7 +32,7 @@ class TemporalConvolution(Memory):
     def __init__(self, channels: int, *, kernel: int = 3, causal: bool = False) -> None:
         super().__init__()
         require_odd(kernel, "temporal")
-        self.causal = causal
+        self.causal, self.window = causal, kernel - 1
         self.past, self.future = (kernel - 1, 0) if causal else (kernel // 2, kernel // 2)
         self.mix = self._convolution(channels, kernel)
         self.norm = nn.BatchNorm2d(channels)
