@@ -8,23 +8,17 @@ same levels are served from the file. Whoever wants to look around first does so
 default.
 """
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 
 import torch
-from pydantic import ValidationError
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ipnet.cache import content_hash
-from ipnet.config import Run
 from ipnet.data import Split
-from ipnet.errors import IPNetError, invalid_config
-from ipnet.network import Network, build_network
+from ipnet.errors import IPNetError
+from ipnet.finished import Finished, load_finished
 from ipnet.perturbation import (
     PERTURBATIONS,
     InputPerturbation,
@@ -32,10 +26,9 @@ from ipnet.perturbation import (
     Perturbation,
     perturb_clips,
 )
-from ipnet.results import RESULT_FILE, Result, read_result
 from ipnet.robustness_result import Answers, Robustness, Row, read_robustness, robustness_file, write_robustness
-from ipnet.tasks import Items, Task, build_task
-from ipnet.train import WEIGHTS_FILE, Report, alone, software_versions
+from ipnet.tasks import Items, Task
+from ipnet.train import Report, alone, software_versions
 from ipnet.trainee import EVALUATION, isolated, loader, reseed
 
 Plan = list[tuple[Perturbation, float]]
@@ -43,15 +36,10 @@ Change = Callable[[Tensor, Sequence[int]], Tensor]  # clips [T, B, C, H, W] and 
 
 
 @dataclass(frozen=True)
-class _Subject:
-    """A finished run, loaded."""
+class _Subject(Finished):
+    """A finished run and the split that it is tested on."""
 
-    run: Run
-    result: Result
-    source: str
-    task: Task
     split: Split
-    network: Network
 
     @cached_property
     def items(self) -> Items:
@@ -122,7 +110,7 @@ def robustness(
     """
     plan = declare(levels)
     with alone(folder):
-        subject = _load(folder, split)
+        subject = _Subject(split=split, **vars(load_finished(folder)))
         path = folder / robustness_file(split)
         draws = [subject.run.seed] if seeds is None else list(seeds)
         found = _declared(_stored(path, subject) or _started(subject), plan, draws, path)
@@ -144,32 +132,6 @@ def robustness(
                 write_robustness(path, found)
         report(1.0, "")
         return found
-
-
-def _load(folder: Path, split: Split) -> _Subject:
-    result = read_result(folder / RESULT_FILE)
-    try:
-        run = Run.model_validate(result.config)
-    except ValidationError as error:
-        raise invalid_config(error, Run, f"the configuration in '{folder}'") from error
-    task = build_task(run.task, run.data)
-    if task.facts()["fingerprint"] != result.data["fingerprint"]:
-        raise IPNetError(
-            f"'{folder}' must be tested on the data that it was trained on; they are other data now: restore them "
-            "or run the study again."
-        )
-    network = build_network(run, task.shape[1:], len(task.outputs))
-    path = folder / WEIGHTS_FILE
-    try:
-        network.load_state_dict(load_file(path))
-        weights = hashlib.sha256(path.read_bytes()).hexdigest()
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise IPNetError(
-            f"the weights '{path}' must be there and fit the run's configuration ({type(error).__name__}): run "
-            "the study again in another folder."
-        ) from error
-    source = content_hash(result.config, result.data["fingerprint"], weights)
-    return _Subject(run, result, source, task, split, network)
 
 
 def _stored(path: Path, subject: _Subject) -> Robustness | None:
