@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ipnet.cli import app
+from ipnet.cost_report import ContenderCost, CostReport, read_costs
 from ipnet.perturbation import PERTURBATIONS
 from ipnet.robustness import declare
 
@@ -49,6 +50,39 @@ def test_the_page_about_robustness() -> None:
     assert declare(tomllib.loads(example)["robustness"])
     named = re.findall(r"^\| `(\w+)` \| (.+) \| (?:input|network) \|$", page, re.M)
     assert dict(named) == {name: PERTURBATIONS[name].meaning for name in PERTURBATIONS}
+
+
+def test_the_page_about_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    page = (DOCS / "cost.md").read_text("utf-8")
+    (prices,) = re.findall(r"```toml\n(.*?)```", page, re.S)
+    (tmp_path / "prices.toml").write_text(prices, "utf-8")
+    (commands,) = re.findall(r"```sh\n(.*?)```", page, re.S)
+    for command in commands.splitlines():
+        few = "--set", "data.train=44", "--set", "data.test=22"
+        result = CliRunner().invoke(app, [*shlex.split(command)[1:], *few])
+        assert result.exit_code == 0, f"{command}: {result.output} {result.exception}"
+    keys = {
+        key
+        for row in re.findall(r"^\| (`[^|]+`) \|", page, re.M)
+        for key in re.findall(r"`(?:\w+\[\]\.)?(\w+)", row)
+    }
+    known = {*CostReport.model_fields, *ContenderCost.model_fields, "moves"}
+    assert keys <= known
+    assert {"operations", "bill", "prices", "ratios", "published"} <= keys
+
+
+def test_the_ratios_on_the_page_about_cost_are_those_of_the_files() -> None:
+    page = (DOCS / "cost.md").read_text("utf-8")
+    rows = re.findall(r"^\| (\w+) \((recorded|SIMULATED)\) \| (.+?) \| (.+?) \| (.+?) \|$", page, re.M)
+    reports = {report.study: report for report in read_costs(DOCS / "results")}
+    assert {row[0] for row in rows} == set(reports)
+    for study, kind, of, *cells in rows:
+        assert kind == ("recorded" if reports[study].real else "SIMULATED")
+        found = {row.over: row.ratio for row in reports[study].ratios if row.of == of}
+        for cell, over in zip(cells, ("bank", "intrinsic@frontier"), strict=True):
+            spread = found[over]
+            assert cell == f"{spread.value:.3g} [{spread.low:.3g}, {spread.high:.3g}]"
 
 
 def test_the_page_about_memory_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,10 +6,12 @@ Energy is sum_k quantity_k price_k, so that every figure can be computed again b
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from ipnet.errors import invalid_config
 from ipnet.operations import Operations
 from ipnet.prices import Node, PriceList
+from ipnet.settings import apply_setting
 
 Part = Literal["arithmetic", "functions", "weights", "activations", "state", "junctions", "periphery"]
 PARTS: tuple[Part, ...] = (
@@ -47,6 +49,21 @@ class Accounting(BaseModel):
     sparse: bool = False
     parts: tuple[Part, ...] = PARTS
     rows: int = Field(128, ge=1)
+
+
+def read_accounting(settings: Sequence[str]) -> Accounting:
+    """An accounting with some values of its own, written as in ``"precision=fp32"``.
+
+    Raises:
+        IPNetError: no such value, or one of the wrong type or range.
+    """
+    content = Accounting().model_dump()
+    for setting in settings:
+        apply_setting(content, setting)
+    try:
+        return Accounting.model_validate(content)
+    except ValidationError as error:
+        raise invalid_config(error, Accounting, "accounting") from error
 
 
 def bill_of(layers: Mapping[str, Operations], looks: float, accounting: Accounting) -> Bill:

@@ -16,6 +16,10 @@ Rules, each of which is named again in the reason of its row:
   the whole clip and by early noise beyond late noise (`ipnet.robustness_verdict`).
 * nback, recall, interference: every trend of people that was stated for the claim must be shown by the card, its
   95 % interval over simulated people above half a point (`ipnet.battery.trends`).
+* energy_lstm, energy_3d: memory energy of lstm, and of conv3d, over that of the first memory of junctions of the
+  study, counted on clips and priced: the published ratio must lie in the interval over the ranges of all prices.
+* area: of a neuron of one junction with a periphery of its own, at 28 nm: 1.5 um2 must lie in that interval, and
+  the published LIF neuron must be more than 20 times larger.
 * all_mtj: a network exists in which every activation and the memory are junctions, and the interval of its
   accuracy lies above chance.
 * raw_device: no parameter of the card is assumed.
@@ -30,10 +34,14 @@ from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
 from ipnet.comparison import Comparison, comparisons
+from ipnet.cost_claims import cost
+from ipnet.cost_report import PATTERN as COSTS
+from ipnet.cost_report import CostReport, read_costs
 from ipnet.driving_claim import driving
 from ipnet.errors import IPNetError
 from ipnet.finding import Finding, Verdict
@@ -101,25 +109,42 @@ def published_claims() -> tuple[Claim, ...]:
     return tuple(Claim.model_validate(entry) for entry in tomllib.loads(text)["claim"])
 
 
-def read_evidence(folder: Path) -> tuple[list[tuple[Path, Result]], list[WrittenBattery]]:
-    """The results below a folder with the files they were read from, and the batteries in it.
+class Evidence(NamedTuple):
+    """What a folder holds.
+
+    Attributes:
+        results: below it, with the files that they were read from.
+        batteries: in it.
+        costs: in it.
+    """
+
+    results: list[tuple[Path, Result]]
+    batteries: list[WrittenBattery]
+    costs: list[CostReport]
+
+
+def read_evidence(folder: Path) -> Evidence:
+    """All evidence of a folder.
 
     Raises:
-        IPNetError: no such folder, neither in it, or a damaged file.
+        IPNetError: no such folder, nothing in it, or a damaged file.
     """
-    batteries = read_batteries(folder)
+    batteries, costs = read_batteries(folder), read_costs(folder)
     if any(folder.rglob(RESULT_FILE)) or not folder.is_dir():
-        return find_results(folder), batteries
-    if not batteries:
+        return Evidence(find_results(folder), batteries, costs)
+    if not batteries and not costs:
         raise IPNetError(
-            f"no {RESULT_FILE} below '{folder}' and no {PATTERN} in it; run `ipnet study` or "
-            "`ipnet tasks battery` first."
+            f"no {RESULT_FILE} below '{folder}' and no {PATTERN} or {COSTS} in it; run `ipnet study`, "
+            "`ipnet tasks battery` or `ipnet cost` first."
         )
-    return [], batteries
+    return Evidence([], batteries, costs)
 
 
 def ledger(
-    results: Sequence[Result], tested: Sequence[Tested] = (), batteries: Sequence[WrittenBattery] = ()
+    results: Sequence[Result],
+    tested: Sequence[Tested] = (),
+    batteries: Sequence[WrittenBattery] = (),
+    costs: Sequence[CostReport] = (),
 ) -> list[Row]:
     """One row per published claim, in the order of the list.
 
@@ -127,6 +152,7 @@ def ledger(
         results: of any number of studies; may be empty.
         tested: those of them that were tested under perturbations, on the test split.
         batteries: cards that performed human memory tasks.
+        costs: memories that were counted and priced.
 
     Raises:
         IPNetError: two results of one study with the same contender and seed, or runs under perturbations that
@@ -139,7 +165,7 @@ def ledger(
     of_classes = sorted(comparisons(results), key=_weight, reverse=True)
     findings = {name: rule(of_classes) for name, rule in RULES.items()}
     findings |= {"driving": driving(error_studies(results)), "noise": noise(studies(tested))}
-    findings |= memory(batteries)
+    findings |= memory(batteries) | cost(costs)
     return [_row(claim, findings.get(claim.id)) for claim in published_claims()]
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ipnet import __version__
+from ipnet.cli_cost import cost
 from ipnet.cli_devices import devices
 from ipnet.cli_memory import tasks
 from ipnet.cli_recording import recording
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(devices, name="devices", help="Device cards: measure, fit, check, compare, export.")
 app.add_typer(tasks, name="tasks", help="Human memory tasks, performed by a card.")
+app.command()(cost)
 app.command()(recording)
 app.command()(robustness)
 app.command()(tune)
@@ -149,7 +151,7 @@ def study(
 
 @app.command()
 def report(
-    runs: Annotated[Path, typer.Argument(help="Folder of results: studies, batteries of memory tasks, or both.")],
+    runs: Annotated[Path, typer.Argument(help="Folder of results: studies, batteries of memory tasks, costs.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="HTML file to write.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -160,11 +162,12 @@ def report(
     from ipnet.study_numbers import study_numbers
 
     page = write_report(runs, output or runs / "report.html")
-    found, batteries = read_evidence(runs)
+    found, batteries, costs = read_evidence(runs)
     results = [result for _, result in found]
-    table = write_tables(results, page.with_name(TABLE_FILE), batteries)
+    table = write_tables(results, page.with_name(TABLE_FILE), batteries, costs)
     if as_json:
         numbers = {"studies": study_numbers(results), "batteries": [battery.model_dump() for battery in batteries]}
+        numbers["costs"] = [cost.model_dump(mode="json") for cost in costs]
         print_json({"report": str(page), "table": str(table), **numbers})
     else:
         typer.echo(f"report: {page}\ntables: {table}")
@@ -179,17 +182,18 @@ def claims(
 ) -> None:
     """The ledger: every claim of arXiv:2512.15829, what was found, on which data, and the verdict."""
     from ipnet.claims import ledger, read_evidence
+    from ipnet.cost_report import read_costs
     from ipnet.robustness_curve import read_tested
     from ipnet.written_battery import read_batteries
 
     if runs:
         parts = [read_evidence(folder) for folder in runs]
-        found = [pair for results, _ in parts for pair in results]
-        batteries = [battery for _, written in parts for battery in written]
+        found, batteries, costs = ([entry for part in kind for entry in part] for kind in zip(*parts, strict=True))
     else:
         found = _evidence()
         batteries = [battery for folder in _shipped() for battery in read_batteries(folder)]
-    rows = ledger([result for _, result in found], read_tested(found), batteries)
+        costs = [cost for folder in _shipped() for cost in read_costs(folder)]
+    rows = ledger([result for _, result in found], read_tested(found), batteries, costs)
     if as_json:
         print_json([row.model_dump() for row in rows])
         return

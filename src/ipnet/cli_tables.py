@@ -12,6 +12,8 @@ from rich.table import Table
 from ipnet.battery_tables import battery_sheets
 from ipnet.cache import write_atomically
 from ipnet.comparison import comparisons
+from ipnet.cost_report import CostReport
+from ipnet.cost_tables import cost_sheets
 from ipnet.positions import sweeps
 from ipnet.prediction_error import error_studies
 from ipnet.results import Result
@@ -63,7 +65,21 @@ def battery_tables(battery: WrittenBattery) -> list[Table]:
     return [_table(f"{title}\n{sheet.title}: {run}", sheet) for sheet in battery_sheets(battery)]
 
 
-def write_tables(results: Sequence[Result], path: Path, batteries: Sequence[WrittenBattery] = ()) -> Path:
+def cost_tables(report: CostReport) -> list[Table]:
+    """All tables about costs."""
+    kind = "recorded" if report.real else "SIMULATED"
+    return [
+        _table(f"{report.study}\n{sheet.title}: {report.data}, {kind} clips, validation split", sheet)
+        for sheet in cost_sheets(report)
+    ]
+
+
+def write_tables(
+    results: Sequence[Result],
+    path: Path,
+    batteries: Sequence[WrittenBattery] = (),
+    costs: Sequence[CostReport] = (),
+) -> Path:
     """Write the tables as text, the same on every machine.
 
     Raises:
@@ -71,7 +87,8 @@ def write_tables(results: Sequence[Result], path: Path, batteries: Sequence[Writ
     """
     text = io.StringIO()
     console = Console(file=text, width=_WIDTH, force_terminal=False, color_system=None, _environ={})
-    for part in [*result_tables(results), *(table for battery in batteries for table in battery_tables(battery))]:
+    parts = [*result_tables(results), *(table for battery in batteries for table in battery_tables(battery))]
+    for part in [*parts, *(table for report in costs for table in cost_tables(report))]:
         console.print(part)
     lines = "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
     write_atomically(path, lambda temporary: temporary.write_text(lines, "utf-8"))

@@ -41,6 +41,8 @@ def cost_of(
     *,
     runs: Path,
     clips: int = 2,
+    frame_interval: float | None = None,
+    command: str = "",
     report: Callable[[str, float], None] = lambda *_: None,
 ) -> CostReport:
     """Count and price some contenders of a study on clips of its validation split.
@@ -52,6 +54,8 @@ def cost_of(
         prices: see `ipnet.prices.read_prices`.
         runs: folder of studies, in which finished runs of the first seed give their weights.
         clips: to take the mean of.
+        frame_interval: time between two frames [s]; None for that of the clips.
+        command: that is written beside what it found.
         report: told the contender and the share that is done.
 
     Raises:
@@ -62,6 +66,7 @@ def cost_of(
             raise unknown_name("contender", name, study.contenders)
     task = build_task(study.task, study.data)
     items, facts = task.items("validation"), task.facts()
+    interval = frame_interval or facts.get("frame_interval_s")
     if not 1 <= clips <= len(items):
         raise IPNetError(f"the clips must be 1 to {len(items)}, as many as there are to validate; got {clips}.")
     x, _ = items.batch(list(range(clips)))
@@ -77,18 +82,18 @@ def cost_of(
     junctions = _junctions(networks)
     return CostReport(
         study=study.study,
+        command=command,
         data=facts["name"],
         real=facts["real"],
         clips=clips,
         frames=len(x),
-        frame_interval=facts.get("frame_interval_s"),
+        frame_interval=interval,
         accounting=accounting,
         prices={name: prices.at(name, accounting.node, prices.values()) for name in prices.entries},
         contenders=found,
         ratios=_ratios(found, prices, drawn, accounting),
         area=area_of(prices, rows=accounting.rows) if junctions else None,
-        throughput=junctions
-        and throughput_of(junctions, task.shape[1:], facts.get("frame_interval_s"), rows=accounting.rows),
+        throughput=junctions and throughput_of(junctions, task.shape[1:], interval, rows=accounting.rows),
         published=_published(found, len(x), prices, accounting),
     )
 

@@ -70,6 +70,7 @@ class CostReport(_Table):
 
     Args:
         study: its name.
+        command: that makes the file again.
         data: the set that the clips are of.
         real: whether they are recordings.
         clips: how many were counted, of the validation split.
@@ -85,6 +86,7 @@ class CostReport(_Table):
     """
 
     study: str
+    command: str
     data: str
     real: bool
     clips: int

@@ -68,6 +68,7 @@ class Search(BaseModel):
     Args:
         accountings: for the LSTM, without the energy of a neuron.
         neuron_energies: that 2,874 needs, smallest and largest over the accountings [J].
+        needed: the same for int8 and 28 nm, by what is counted, for each number of hidden units.
         within: accountings in which that lies in `NEURON`.
         pairs: accountings for both.
         both: of these, those in which one neuron in `NEURON` gives 2,874 and, within a tenth, 90,920.
@@ -81,6 +82,7 @@ class Search(BaseModel):
 
     accountings: int
     neuron_energies: tuple[float, float]
+    needed: dict[str, list[tuple[int, float]]]
     within: int
     pairs: int
     both: int
@@ -139,7 +141,7 @@ def search(prices: PriceList, own_energy: float) -> Search:
         own_energy: of a neuron of the card for a frame [J].
     """
     values, needed, pairs = prices.values(), list[float](), 0
-    found, own = list[Way](), list[float]()
+    found, own, plain = list[Way](), list[float](), dict[str, list[tuple[int, float]]]()
 
     def energy(operations: Operations, accounting: Accounting) -> float:
         return float(joules(bill_of({"": operations}, 1, accounting), prices, values, accounting.node))
@@ -147,6 +149,8 @@ def search(prices: PriceList, own_energy: float) -> Search:
     for counted, accounting in _accountings():
         lstms = {h: energy(lstm_step(h), accounting) for h in HIDDEN}
         maps = {(c, s): energy(convolution_step(c, s), accounting) for c, s in product(CHANNELS, SIDES)}
+        if (accounting.precision, accounting.node) == ("int8", 28):
+            plain[counted] = [(h, lstm / (h * LSTM)) for h, lstm in lstms.items()]
         needed += [lstm / (h * LSTM) for h, lstm in lstms.items()]
         own += [lstm / (h * own_energy) for h, lstm in lstms.items()]
         for (h, lstm), ((c, s), convolution) in product(lstms.items(), maps.items()):
@@ -162,6 +166,7 @@ def search(prices: PriceList, own_energy: float) -> Search:
     return Search(
         accountings=len(needed),
         neuron_energies=(min(needed), max(needed)),
+        needed=plain,
         within=sum(NEURON[0] <= energy <= NEURON[1] for energy in needed),
         pairs=pairs,
         both=len(found),

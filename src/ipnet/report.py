@@ -15,6 +15,9 @@ from ipnet.cards import Card
 from ipnet.claims import ledger, read_evidence
 from ipnet.comparison import Comparison, card_of, comparisons, percent
 from ipnet.contender import own_values
+from ipnet.cost_report import CostReport
+from ipnet.cost_tables import cost_sheets
+from ipnet.cost_words import sentences
 from ipnet.leak import leak_check
 from ipnet.pairing import in_words
 from ipnet.positions import sweeps
@@ -35,27 +38,28 @@ def write_report(results_folder: Path, output: Path) -> Path:
     """Write the report of all results below a folder.
 
     Args:
-        results_folder: holds the runs of one study or of several, files of `ipnet tasks battery`, or both.
+        results_folder: holds the runs of one study or of several, files of `ipnet tasks battery` and `ipnet cost`.
         output: HTML file; its folder is made.
 
     Returns:
         `output`.
 
     Raises:
-        IPNetError: no results, a damaged result, trace or battery, or the file cannot be written.
+        IPNetError: no results, a damaged file, or the file cannot be written.
     """
-    found, batteries = read_evidence(results_folder)
+    found, batteries, costs = read_evidence(results_folder)
     results = [result for _, result in found]
     paths = {id(result): path for path, result in found}
     studies, measured = comparisons(results), error_studies(results)
     commands = [study.command for study in studies] + [study[0].command for study in measured]
-    commands += [battery.command for battery in batteries]
+    commands += [battery.command for battery in batteries] + [report.command for report in costs]
     page = _template().render(
         studies=[_study(comparison, number, paths) for number, comparison in enumerate(studies, 1)],
         measured=[{"first": study[0].results[0], "sheets": error_sheets(study)} for study in measured],
         batteries=[_battery(battery, number) for number, battery in enumerate(batteries, 1)],
+        costs=[_cost(report, number) for number, report in enumerate(costs, 1)],
         cards_figure=_cards(batteries) if len(batteries) > 1 else None,
-        ledger=ledger(results, read_tested(found), batteries),
+        ledger=ledger(results, read_tested(found), batteries, costs),
         own=_own(results),
         runs=[_provenance(result, paths[id(result)], results_folder) for result in results],
         folder=results_folder.resolve().name,
@@ -244,6 +248,20 @@ def _cards(batteries: Sequence[WrittenBattery]) -> str:
     from ipnet.figures import data_uri
 
     return data_uri(cards_figure(batteries), "svg")
+
+
+def _cost(report: CostReport, number: int) -> dict[str, Any]:
+    """Everything that the template shows of a file of costs."""
+    from ipnet.cost_figure import cost_figure
+    from ipnet.figures import data_uri
+
+    return {
+        "anchor": f"cost-{number}",
+        "cost": report,
+        "figure": data_uri(cost_figure(report), "svg"),
+        "sheets": cost_sheets(report),
+        "sentences": sentences(report),
+    }
 
 
 _SIZES = ("width", "parameters")  # either displaces the other
