@@ -193,9 +193,9 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
         one = torch.float64
         effective = ((a != 0).to(one) @ (b != 0).to(one)).sum().item()
         fetched = sum(factor.numel() for factor in (a, b) if _storage(factor) not in self.constants)
-        return {"macs": output.numel() * a.shape[-1], "reads": fetched, "writes": output.numel()} | _effective(
-            a, effective
-        )
+        macs = output.numel() * a.shape[-1]
+        counts = {"macs": macs, "dense": macs, "reads": fetched, "writes": output.numel()}
+        return counts | _effective(a, effective)
 
 
 def _storage(tensor: Tensor) -> int:
@@ -203,9 +203,9 @@ def _storage(tensor: Tensor) -> int:
 
 
 def _effective(x: Tensor, count: float) -> dict[str, float]:
-    """Accumulates if all inputs are 0 or 1, else multiply-accumulates."""
-    binary = bool(((x == 0) | (x == 1)).all())
-    return {"effective_acs" if binary else "effective_macs": count}
+    """Accumulates if all inputs are -1, 0 or 1, else multiply-accumulates."""
+    ternary = bool(((x == 0) | (x.abs() == 1)).all())
+    return {"effective_acs" if ternary else "effective_macs": count}
 
 
 def _convolved(args: tuple[Any, ...], output: Tensor) -> dict[str, float]:
@@ -216,10 +216,19 @@ def _convolved(args: tuple[Any, ...], output: Tensor) -> dict[str, float]:
     if x.dim() == 5:  # over time: a look fetches the frames under the kernel
         fetched = x.numel() // x.shape[2] * weight.shape[2] * output.shape[2]
     convolve: Any = {3: F.conv1d, 4: F.conv2d, 5: F.conv3d}[x.dim()]
-    hits = convolve((x != 0).float(), (weight != 0).float(), None, stride, padding, dilation, groups)
-    macs = output.numel() * weight[0].numel()
-    counts = {"macs": macs, "reads": fetched, "writes": output.numel()}
-    return counts | _effective(x, hits.double().sum().item())
+
+    def products(inputs: Tensor, weights: Tensor) -> float:
+        """How many there are of an input and a weight that are both 1, the others being 0."""
+        made = convolve(inputs.float(), weights.float(), None, stride, padding, dilation, groups)
+        return float(made.double().sum())
+
+    counts = {
+        "macs": output.numel() * weight[0].numel(),
+        "dense": len(x) * products(torch.ones_like(x[:1]), torch.ones_like(weight)),
+        "reads": fetched,
+        "writes": output.numel(),
+    }
+    return counts | _effective(x, products(x != 0, weight != 0))
 
 
 def _pulses(neuron: Neuron, x: Tensor) -> dict[str, float]:

@@ -13,8 +13,9 @@ class Operations:
 
     Args:
         macs: multiply-accumulates, zeros included.
+        dense: those without the zeros that a convolution pads its input with.
         effective_macs: those of two factors that are not zero, without `effective_acs`.
-        effective_acs: the same where all inputs are 0 or 1: accumulates.
+        effective_acs: the same where all inputs are -1, 0 or 1: accumulates.
         adds: element-wise additions.
         muls: element-wise multiplications.
         compares: comparisons.
@@ -39,6 +40,7 @@ class Operations:
     """
 
     macs: float = 0
+    dense: float = 0
     effective_macs: float = 0
     effective_acs: float = 0
     adds: float = 0
