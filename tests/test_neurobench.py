@@ -78,6 +78,17 @@ def test_a_product_with_minus_one_is_an_accumulate() -> None:
     assert counted(nn.Linear(3, 2), torch.tensor([[[-2.0, 0.0, 1.0]]])).effective_macs == 4
 
 
+def test_zeros_stay_zeros_however_large_the_batch() -> None:
+    """Convolutions that are fast by a transformation leave some 1e-9 where there was nothing, in batches of 16."""
+    frames, first, second = 20, nn.Conv2d(2, 3, 3, padding=1), nn.Conv2d(3, 5, 3)
+    nn.init.ones_(first.weight)
+    nn.init.zeros_(first.get_parameter("bias"))
+    x = torch.zeros(frames, 1, 2, 16, 12)
+    x[:, :, 0, 7, 6] = 1.1
+    found = counted(nn.Sequential(nn.Flatten(0, 1), first, nn.ReLU(), second), x)
+    assert found.effective_macs == frames * (9 * 3 + 9 * 3 * 9 * 5)
+
+
 def test_synaptic_operations_by_hand() -> None:
     """Silent frames: the stem has nothing to do, its norm sends ones, so that only what follows multiplies."""
     found = neurobench_metrics(of_ones(), torch.zeros(6, 2, 2, 4, 5)).SynapticOperations

@@ -75,12 +75,18 @@ def count_operations(network: nn.Module, clip: Tensor) -> dict[str, Operations]:
     counter = _Counter(network, frames=len(clip), looks=len(clip) // stride)
     with warnings.catch_warnings(), evaluating(network), torch.no_grad():
         warnings.simplefilter("ignore")  # torch's note about a GPU setting that the flags below do not change
-        # oneDNN's fused LSTM is opaque to the counter; its plain form does the same products.
-        with torch.backends.mkldnn.flags(enabled=False), counter.watching(), counter:
+        with _plain_products(), counter.watching(), counter:
             network(clip)
         for name, neuron, x in counter.driven:
             counter.add(name, **_pulses(neuron, x))
     return {name: Operations(**found) for name, found in counter.found.items()}
+
+
+@contextmanager
+def _plain_products() -> Iterator[None]:
+    """No oneDNN, whose LSTM is opaque to the counter, and no NNPACK, whose convolution of zeros is not quite 0."""
+    with torch.backends.mkldnn.flags(enabled=False), torch.backends.nnpack.flags(enabled=False):
+        yield
 
 
 class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]
