@@ -165,7 +165,7 @@ def neurobench_model(network: Network) -> Any:
 
         def __call__(self, batch: Tensor) -> Tensor:
             with evaluating(network), torch.no_grad():
-                y: Tensor = network(batch.transpose(0, 1).contiguous())[0]
+                y: Tensor = network(batch.transpose(0, 1))[0]
             return y.transpose(0, 1)
 
         def __net__(self) -> Network:
