@@ -145,12 +145,17 @@ def test_the_command_takes_another_accounting_pace_and_weights(ipnet, tmp_path: 
     code, out, _ = ipnet(
         *("cost", path, "--contenders", "intrinsic", "--runs", tmp_path / "runs", "-o", tmp_path, "--json"),
         *("--accounting", "precision=fp32", "--accounting", "sparse=true", "--frames-per-second", 1000),
+        "--neurobench",
     )
     assert code == 0
     found = json.loads(out)
     (one,) = found["contenders"]
     assert one["trained"] is True
     assert found["frame_interval"] == 1e-3
+    made = one["neurobench"]["SynapticOperations"]
+    assert made["Dense"] == one["operations"]["dense"]
+    assert 0 < made["Effective_MACs"] + made["Effective_ACs"] <= made["Dense"]
+    assert one["neurobench"]["ModelExecutionRate"] == 1000
     assert found["accounting"] == Accounting(precision="fp32", sparse=True).model_dump(mode="json")
     assert one["bill"]["add_fp32"] == pytest.approx(
         one["operations"]["effective_macs"]

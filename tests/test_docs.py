@@ -62,6 +62,8 @@ def test_the_page_about_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         few = "--set", "data.train=44", "--set", "data.test=22"
         result = CliRunner().invoke(app, [*shlex.split(command)[1:], *few])
         assert result.exit_code == 0, f"{command}: {result.output} {result.exception}"
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.S)
+    exec(example, {})
     keys = {
         key
         for row in re.findall(r"^\| (`[^|]+`) \|", page, re.M)

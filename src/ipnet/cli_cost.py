@@ -27,6 +27,9 @@ def cost(
     frames_per_second: Annotated[
         float | None, typer.Option(help="Pace at which power is given; default: that of the clips.")
     ] = None,
+    neurobench: Annotated[
+        bool, typer.Option("--neurobench", help="Add NeuroBench's static and workload metrics.")
+    ] = False,
     runs: Annotated[Path, typer.Option(help="Folder of studies; finished runs give their weights.")] = Path(
         "runs"
     ),
@@ -67,6 +70,7 @@ def cost(
             clips=clips,
             frame_interval=interval,
             command=" ".join(["ipnet", *(shlex.quote(word) for word in sys.argv[1:])]),
+            neurobench=neurobench,
             report=lambda name, share: done(share, name),
         )
     file = output / f"cost-{found.study}.json"

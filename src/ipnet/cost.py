@@ -24,6 +24,7 @@ from ipnet.errors import IPNetError, unknown_name
 from ipnet.finished import load_finished
 from ipnet.memory.intrinsic import Intrinsic
 from ipnet.network import Network, build_network, count_parameters
+from ipnet.neurobench import neurobench_metrics
 from ipnet.operations import Operations, total_of
 from ipnet.prices import PriceList, Spread
 from ipnet.published_ratio import search
@@ -43,6 +44,7 @@ def cost_of(
     clips: int = 2,
     frame_interval: float | None = None,
     command: str = "",
+    neurobench: bool = False,
     report: Callable[[str, float], None] = lambda *_: None,
 ) -> CostReport:
     """Count and price some contenders of a study on clips of its validation split.
@@ -56,6 +58,7 @@ def cost_of(
         clips: to take the mean of.
         frame_interval: time between two frames [s]; None for that of the clips.
         command: that is written beside what it found.
+        neurobench: whether to add NeuroBench's metrics.
         report: told the contender and the share that is done.
 
     Raises:
@@ -77,7 +80,9 @@ def cost_of(
         network, trained = _network(run, task, runs / study.study)
         networks.append(network)
         counted = [_mean(one, x) for one in (network, without_memory(network, run.backbone, task))]
-        found.append(_contender(run, network, trained, counted, len(x), accounting, prices, drawn))
+        one = _contender(run, network, trained, counted, len(x), accounting, prices, drawn)
+        metrics = neurobench_metrics(network, x, interval) if neurobench else None
+        found.append(one.model_copy(update={"neurobench": metrics}))
     report("", 1.0)
     junctions = _junctions(networks)
     return CostReport(

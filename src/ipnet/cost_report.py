@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from ipnet.array import Area, Throughput
 from ipnet.bill import Accounting, Bill
 from ipnet.errors import IPNetError, invalid_config
+from ipnet.neurobench import NeuroBenchMetrics
 from ipnet.prices import Spread
 from ipnet.published_ratio import Search
 
@@ -33,6 +34,7 @@ class ContenderCost(_Table):
         energy: of the network [J].
         memory_energy: of the memory [J].
         memory_area: of what keeps the memory, at 28 nm: junctions, or SRAM for weights and state [m2].
+        neurobench: NeuroBench's metrics of the network, if they were asked for.
     """
 
     contender: str
@@ -47,6 +49,7 @@ class ContenderCost(_Table):
     energy: Spread
     memory_energy: Spread
     memory_area: Spread
+    neurobench: NeuroBenchMetrics | None = None
 
 
 class Ratio(_Table):

@@ -16,8 +16,9 @@ _COUNTS = {  # of a memory, what people look for
 
 
 def cost_sheets(report: CostReport) -> tuple[Sheet, ...]:
-    """All of them."""
-    return energy_sheet(report), count_sheet(report), ratio_sheet(report)
+    """All that have rows."""
+    sheets = energy_sheet(report), count_sheet(report), ratio_sheet(report), neurobench_sheet(report)
+    return tuple(sheet for sheet in sheets if sheet.rows)
 
 
 def energy_sheet(report: CostReport) -> Sheet:
@@ -88,6 +89,36 @@ def ratio_sheet(report: CostReport) -> Sheet:
         for row in report.ratios
     ]
     return Sheet("Ratios", heads, tuple(rows), "Above 1, the memory of junctions takes less.")
+
+
+def neurobench_sheet(report: CostReport) -> Sheet:
+    """NeuroBench's metrics, of the contenders that have them."""
+    heads = (
+        Cell("contender"),
+        Cell("footprint", "bytes"),
+        Cell("weights 0", "share"),
+        Cell("sent 0", "share of activations"),
+        Cell("dense", "synaptic operations"),
+        Cell("eff. MACs"),
+        Cell("eff. ACs"),
+        Cell("rate"),
+    )
+    rows = []
+    for one in report.contenders:
+        if (found := one.neurobench) is not None:
+            made, rate = found.SynapticOperations, found.ModelExecutionRate
+            rows.append(
+                (
+                    Cell(_name(one)),
+                    Cell(str(found.Footprint)),
+                    Cell(f"{found.ConnectionSparsity:.3f}"),
+                    Cell(f"{found.ActivationSparsity:.3f}"),
+                    *(Cell(_count(count)) for count in (made.Dense, made.Effective_MACs, made.Effective_ACs)),
+                    Cell(NONE if rate is None else f"{rate:.3g} Hz"),
+                )
+            )
+    note = "By the definitions of NeuroBench 2.3.0, for a clip; see ipnet.neurobench."
+    return Sheet("NeuroBench", heads, tuple(rows), note)
 
 
 def _name(one: ContenderCost) -> str:
