@@ -27,6 +27,8 @@ class Area(BaseModel):
         lif: of a fabricated leaky integrate-and-fire neuron.
         lif_over_own: how many times larger it is than `own`.
         lif_over_shared: and than `shared`.
+        capacitor: that loses its charge as slowly as the junction its memory, at the pace of the sensor: leak
+            conductance times that time, over the density; None if the time is unknown.
         sharers: neurons at one periphery with which a neuron takes 1.5 um2; None if its cells alone take more.
     """
 
@@ -37,6 +39,7 @@ class Area(BaseModel):
     lif: Spread
     lif_over_own: Spread
     lif_over_shared: Spread
+    capacitor: Spread | None
     sharers: float | None
 
 
@@ -62,13 +65,14 @@ class Throughput(BaseModel):
     compression: float | None
 
 
-def area_of(prices: PriceList, *, rows: int, devices: int = 1) -> Area:
+def area_of(prices: PriceList, *, rows: int, devices: int = 1, memory_time: float | None = None) -> Area:
     """The area of one neuron; see `Area`.
 
     Args:
         prices: see `ipnet.prices.read_prices`.
         rows: junctions on a bit line.
         devices: junctions of a neuron: in parallel, or with clocks of their own.
+        memory_time: in which the memory falls to 1/e, at the pace of the sensor [s]; None if unknown.
 
     Raises:
         IPNetError: fewer than one row or device.
@@ -86,6 +90,9 @@ def area_of(prices: PriceList, *, rows: int, devices: int = 1) -> Area:
         around = values["sense_area"] + values["driver_area"] + values["logic_area"]
         return devices * values["cell_area"] + around / sharers
 
+    def capacitor(values: Mapping[str, Any]) -> Any:
+        return (memory_time or 0.0) * values["leak_conductance"] / values["capacitor_density"]
+
     values, drawn = prices.values(), prices.draw()
     own, shared = ((neuron(values, n), neuron(drawn, n)) for n in (1, rows))
     lif = values["lif_area"], drawn["lif_area"]
@@ -96,6 +103,7 @@ def area_of(prices: PriceList, *, rows: int, devices: int = 1) -> Area:
         lif=Spread.of(*lif),
         lif_over_own=Spread.of(lif[0] / own[0], lif[1] / own[1]),
         lif_over_shared=Spread.of(lif[0] / shared[0], lif[1] / shared[1]),
+        capacitor=None if memory_time is None else Spread.of(capacitor(values), capacitor(drawn)),
         sharers=around / (PUBLISHED_AREA - cells) if cells < PUBLISHED_AREA else None,
     )
 

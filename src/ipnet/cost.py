@@ -85,6 +85,7 @@ def cost_of(
         found.append(one.model_copy(update={"neurobench": metrics}))
     report("", 1.0)
     junctions = _junctions(networks)
+    lasts = interval and junctions and interval * max(device.memory_cycles() for device in junctions)
     return CostReport(
         study=study.study,
         command=command,
@@ -97,7 +98,7 @@ def cost_of(
         prices={name: prices.at(name, accounting.node, prices.values()) for name in prices.entries},
         contenders=found,
         ratios=_ratios(found, prices, drawn, accounting),
-        area=area_of(prices, rows=accounting.rows) if junctions else None,
+        area=area_of(prices, rows=accounting.rows, memory_time=lasts) if junctions else None,
         throughput=junctions and throughput_of(junctions, task.shape[1:], interval, rows=accounting.rows),
         published=_published(found, len(x), prices, accounting),
     )

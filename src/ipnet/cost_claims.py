@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ipnet.array import Area
 from ipnet.bill import Accounting
 from ipnet.cost_report import CostReport, Ratio
-from ipnet.cost_words import area_in_words, in_words
+from ipnet.cost_words import area_in_words, published_in_words
 from ipnet.finding import Finding, finding
 from ipnet.prices import Spread, shipped_prices
 from ipnet.published_ratio import CONVOLUTION, LSTM
@@ -40,13 +40,12 @@ def _ratio(report: CostReport, rows: Sequence[Ratio], published: float) -> Findi
     first, *others = rows
     words = [f"{_words(row.ratio)} over {row.over}" for row in others]
     also = f" Also: {'; '.join(words)}." if words else ""
-    search = f" {in_words(report.published)}" if report.published else ""
     return finding(
         met=first.ratio.low <= published <= first.ratio.high,
         real=False,
         reason=f"Memory energy of {first.of} over {first.over}, counted on {report.clips} clips of {report.data} "
         f"and priced at {report.accounting.node} nm, {report.accounting.precision}: {_words(first.ratio)}. "
-        f"The claim needs {published:,.0f} within the interval.{also}{search} {_PRICED}",
+        f"The claim needs {published:,.0f} within the interval.{also} {published_in_words(report)} {_PRICED}",
         ours=f"{_words(first.ratio)} ({first.of} over {first.over})",
         n=report.clips,
         seeds=1,

@@ -1,18 +1,20 @@
 """What `ipnet cost` found about published ratios and about the array, in sentences."""
 
 from ipnet.cost_report import CostReport
-from ipnet.published_ratio import CONVOLUTION, LSTM, NEURON, Search
+from ipnet.published_ratio import CONVOLUTION, LSTM, NEURON
 from ipnet.units import format_si
 
 
 def sentences(report: CostReport) -> list[str]:
     """All of them."""
-    search = in_words(report.published) if report.published else ""
-    return [words for words in (area_in_words(report), search) if words]
+    return [words for words in (area_in_words(report), published_in_words(report)) if words]
 
 
-def in_words(found: Search) -> str:
-    """What a search found, in some sentences."""
+def published_in_words(report: CostReport) -> str:
+    """What the search for the published ratios found, in some sentences; empty without one."""
+    found = report.published
+    if found is None:
+        return ""
     low, high = (format_si(energy, "J") for energy in NEURON)
     least, most = (format_si(energy, "J") for energy in found.neuron_energies)
     own = format_si(found.own_energy, "J")
@@ -29,10 +31,13 @@ def in_words(found: Search) -> str:
             f"{way.node} nm, {way.hidden} units, a map of {way.side} x {way.side}: "
             f"{format_si(way.neuron_energy, 'J')} a neuron, {way.convolution_ratio:,.0f} times."
         )
+    spike = report.prices["lif_energy"]
+    spikes = found.own_energy / spike
     least, most = (f"{ratio:,.0f}" for ratio in found.own_ratios)
     return (
         f"{text} A junction of this card takes {own} for a frame, with its periphery: {least} to {most} times "
-        f"less than an LSTM, {LSTM:,.0f} within a tenth in {found.own_within} of {found.accountings}."
+        f"less than an LSTM, {LSTM:,.0f} within a tenth in {found.own_within} of {found.accountings}. A "
+        f"fabricated LIF neuron takes {format_si(spike, 'J')} for a spike, {spikes:,.0f} times less."
     )
 
 
@@ -50,6 +55,7 @@ def area_in_words(report: CostReport) -> str:
             (1, area.lif_over_shared),
         )
     )
+    kept = "" if area.capacitor is None else f"{1e12 * area.capacitor.value:,.0f} um2"
     pace = "" if array.compression is None else f", {array.compression:,.0f} times the pace of the sensor"
     sharers = "no sharing" if area.sharers is None else f"a periphery shared by {area.sharers:.1f}"
     slow, fast = (format_si(rate, "Hz") for rate in (array.row_by_row, array.frames_per_second))
@@ -59,4 +65,4 @@ def area_in_words(report: CostReport) -> str:
         f"times larger. 1.5 um2 comes out with {sharers}. For this sensor: {array.junctions:,} junctions, arrays "
         f"needed: {array.arrays}, a frame every {format_si(array.t_cycle, 's')}{pace}; read row by row, {slow} in "
         f"place of {fast}."
-    )
+    ) + (f" A capacitor that remembers as long, at the pace of the sensor, takes {kept}." if kept else "")
