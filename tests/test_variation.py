@@ -178,6 +178,45 @@ WAFER = """R_P [kohm], R_AP [kohm], V_c0 [mV], R_th [K/uW], state
 """
 
 
+def test_trimmed_junctions_differ_and_answer_alike_when_cold(vary) -> None:  # type: ignore[no-untyped-def]
+    V = of(1, 1, 20, 10)
+
+    def cold(**clock: object) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        varied = load_device("mtj-thermal", variation="card", variation_seed=5, I_noise=0.0, **clock)
+        state = varied.rest(V)
+        p, _ = varied.cycle(varied.drive(0 * V), state, lambda p: p)
+        return p, varied.nominal.cycle(0 * V, state, lambda p: p)[0], varied.population(V)[0].V_probe
+
+    for rest_state in ("P", "AP"):
+        p, nominal, V_probe = cold(trim="probe", rest_state=rest_state)
+        assert V_probe.shape == V.shape
+        assert V_probe.std() > 0.005
+        assert torch.allclose(p, nominal, rtol=1e-6)
+    p, nominal, V_probe = cold()
+    assert V_probe.dim() == 0
+    assert p.std() > 0.2 * nominal.mean()
+
+
+def test_a_trimmed_network_survives_junctions_that_differ() -> None:
+    x = (torch.rand(6, 2, 2, 16, 16, generator=torch.Generator().manual_seed(0)) < 0.2).float()
+
+    def shift(**clock: object) -> float:
+        networks = [
+            Network((2, 16, 16), 3, Backbone(width=4), "intrinsic", clock=clock, variation=variation).eval()
+            for variation in (None, "card")
+        ]
+        networks[1].load_state_dict(networks[0].state_dict())
+        alike, other = (network(x)[0] for network in networks)
+        return float(((alike - other).abs().mean() / alike.std()).detach())
+
+    assert shift(trim="probe") < 0.2 * shift()
+
+
+def test_trimming_needs_a_probe() -> None:
+    with pytest.raises(IPNetError, match=r"trim = 'probe' needs operation = 'drive and probe'; got 'bias'"):
+        load_device("mtj-thermal", trim="probe", operation="bias")
+
+
 def test_a_wafer_gives_its_junctions(tmp_path: Path) -> None:
     path = tmp_path / "wafer.csv"
     path.write_text(WAFER)

@@ -63,6 +63,13 @@ class Device(nn.Module, abc.ABC):
             IPNetError: names the quantity, its value and the cure.
         """
 
+    def trim(self, nominal: "Device") -> None:
+        """Choose what the clock lets each junction of a population have for itself; nothing by default.
+
+        Args:
+            nominal: the card's own junction.
+        """
+
     def drive(self, u: Tensor) -> Tensor:
         """Voltage of the pulse: V = clip(V_bias + u, 0, V_max).
 

@@ -98,10 +98,16 @@ class MTJParameters(Values):
 
 
 class MTJClock(Pulses):
-    """How the junction is operated; the user may choose these."""
+    """How the junction is operated; the user may choose these.
+
+    Of junctions that differ, each can have a probe pulse of its own: with ``trim = "probe"`` its voltage is the
+    one at which the cold junction answers as the card's does, or V_max if that is not enough. A chip sets it once,
+    from measured answers.
+    """
 
     operation: Literal["bias", "drive and probe"]
     rest_state: Literal["P", "AP"]
+    trim: Literal["none", "probe"] = "none"
     V_probe: float = quantity("V", "probe pulse ('drive and probe' only)", ge=0)
     V_read: float = quantity("V", "read pulse", ge=0)
     V_reset: float = quantity("V", "magnitude of the reset pulse, applied if the junction switched", ge=0)
@@ -120,6 +126,10 @@ class MTJClock(Pulses):
             raise ValueError(
                 f"the pulses of a cycle must fit into t_cycle; got {format_si(busy, 's')} of pulses in "
                 f"{format_si(self.t_cycle, 's')}: lengthen t_cycle or shorten a pulse"
+            )
+        if self.trim == "probe" and self.operation != "drive and probe":
+            raise ValueError(
+                f"trim = 'probe' needs operation = 'drive and probe'; got '{self.operation}': leave trim out"
             )
         for key in ("V_probe", "V_read", "V_reset"):
             if getattr(self, key) > self.V_max:

@@ -81,6 +81,7 @@ class Varied(Device):
             population.register_buffer(name, value, persistent=False)
         try:
             population.derive()
+            population.trim(self.nominal)
             population.check()
         except IPNetError as error:
             raise IPNetError(f"among {stuck.numel()} junctions drawn with seed {self.seed}: {error}") from error

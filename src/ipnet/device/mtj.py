@@ -14,6 +14,7 @@ from ipnet.cards import Card, Values
 from ipnet.device import Device, Emit, State
 from ipnet.device._mtj_range import check_range, choose_rule
 from ipnet.device._mtj_tables import MTJClock, MTJParameters
+from ipnet.device._mtj_trim import probe_of_its_own
 from ipnet.errors import IPNetError
 from ipnet.physics import (
     FINE,
@@ -153,6 +154,11 @@ class MTJ(Device):
         names = ("tail_decay", "tail_heat", "tail_heat_switched")
         for name, value in zip(names, self._tail(clock), strict=True):
             self.register_buffer(name, value, persistent=False)
+
+    def trim(self, nominal: Device) -> None:
+        """Give each junction the probe voltage at which it answers, cold, as the card's; see `MTJClock`."""
+        if self.card.clock.trim == "probe" and isinstance(nominal, MTJ):
+            self.register_buffer("V_probe", probe_of_its_own(self, nominal), persistent=False)
 
     def check(self) -> None:
         """Refuse values that leave the valid range; see the class."""
