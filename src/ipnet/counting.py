@@ -34,7 +34,7 @@ from ipnet.network import Network
 from ipnet.neuron import Neuron
 from ipnet.operations import Operations
 from ipnet.pulses import applied
-from ipnet.streaming import evaluating
+from ipnet.streaming import drawing_nothing, evaluating
 
 _ADDS = {"add": 1.0, "add_": 1.0, "sub": 1.0, "sub_": 1.0, "rsub": 1.0, "native_batch_norm": 1.0}
 _ADDS |= {"native_layer_norm": 4.0}  # the mean, the variance, the difference, the bias
@@ -73,7 +73,7 @@ def count_operations(network: nn.Module, clip: Tensor) -> dict[str, Operations]:
         raise IPNetError(f"operations are counted for one clip at a time; got {clip.shape[1]}: cut the batch.")
     stride = network.temporal_stride if isinstance(network, Network) else 1
     counter = _Counter(network, frames=len(clip), looks=len(clip) // stride)
-    with warnings.catch_warnings(), evaluating(network), torch.no_grad():
+    with warnings.catch_warnings(), evaluating(network), drawing_nothing(network), torch.no_grad():
         warnings.simplefilter("ignore")  # torch's note about a GPU setting that the flags below do not change
         with _plain_products(), counter.watching(), counter:
             network(clip)

@@ -42,6 +42,17 @@ def evaluating(network: nn.Module) -> Iterator[None]:
             module.training = True
 
 
+@contextlib.contextmanager
+def drawing_nothing(network: nn.Module) -> Iterator[None]:
+    """Afterwards the random draws of all neurons go on from where they were."""
+    drawn = [(n.generator, n.generator.get_state()) for n in network.modules() if isinstance(n, Neuron)]
+    try:
+        yield
+    finally:
+        for generator, before in drawn:
+            generator.set_state(before)
+
+
 def state_bytes(state: Any) -> int:
     """Bytes of all tensors in a state of any nesting."""
     return sum(_of_tensors(state, "nbytes"))
@@ -104,11 +115,8 @@ def _check_chunk(network: Any, chunk: Tensor, shape: torch.Size | None, where: s
 
 def _check_state(network: Any, state: dict[str, Any], frames: Tensor) -> None:
     """Raise unless `state` has the sizes of the one that `frames` [t, B, C, H, W] leave; nothing is drawn."""
-    drawn = [(n.generator, n.generator.get_state()) for n in network.modules() if isinstance(n, Neuron)]
-    with evaluating(network), torch.inference_mode():
+    with evaluating(network), drawing_nothing(network), torch.inference_mode():
         left = network(frames)[1]
-    for generator, before in drawn:
-        generator.set_state(before)
     for place, given in state.items():
         needed, got = _of_tensors(left[place], "shape"), _of_tensors(given, "shape")
         if given is not None and needed != got:
