@@ -1,16 +1,12 @@
 """The SPICE deck: ngspice knows nothing of the Python model, and must find the same heat and the same hazard."""
 
-import os
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from conftest import DeviceMaker
 from ipnet.cards import shipped_cards, unit_of
@@ -19,11 +15,8 @@ from ipnet.device.mtj import MTJ, total
 from ipnet.errors import IPNetError
 from ipnet.netlist import netlist, pulse_train, subcircuit
 from ipnet.physics import log_hazard, quadrature
+from spice import needs_ngspice, ngspice, waves_of
 
-NGSPICE = shutil.which("ngspice")
-needs_ngspice = pytest.mark.skipif(
-    NGSPICE is None and os.environ.get("CI") != "true", reason="needs ngspice (apt-get install ngspice)"
-)
 JUNCTIONS = [name for name in shipped_cards() if isinstance(load_device(name), MTJ)]
 OPERATIONS, RESTS = ["bias", "drive and probe"], ["P", "AP"]
 TWO_POLES = {
@@ -41,26 +34,6 @@ class Cycle(NamedTuple):
     rises: list[float]
     rise: float
     hazard: float
-
-
-def ngspice(deck: str, folder: Path, *options: str) -> str:
-    """What ngspice prints when it runs the deck, without the user's own settings."""
-    assert NGSPICE, "CI must install ngspice"
-    (folder / "deck.cir").write_text(deck, "ascii")
-    command = [NGSPICE, "-n", "-b", *options, "deck.cir"]
-    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60, check=False)
-    said = run.stdout + run.stderr
-    assert run.returncode == 0, said
-    assert not re.search(r"error|singular|too small|unrecognized", said, re.IGNORECASE), said
-    return run.stdout
-
-
-def waves_of(deck: str, folder: Path) -> dict[str, NDArray[np.float64]]:
-    """Every node of the deck over time."""
-    ngspice(deck, folder, "-r", "waves.raw")
-    header, _, data = (folder / "waves.raw").read_bytes().partition(b"Binary:\n")
-    names = re.findall(r"^\t\d+\t(\S+)\t", header.decode(), re.MULTILINE)
-    return dict(zip(names, np.frombuffer(data, np.float64).reshape(-1, len(names)).T, strict=True))
 
 
 def in_spice(
