@@ -323,7 +323,7 @@ def test_a_neuron_takes_the_pulses_of_its_junctions_one_by_one(operation: str, r
     assert found.senses == 30
     assert found.probes == 30 * (operation == "drive and probe")
     for name, expected in by_hand(device, voltages).items():
-        assert getattr(found, name) == pytest.approx(expected, rel=1e-9), name
+        assert getattr(found, name) == pytest.approx(expected, rel=1e-9, abs=0), name
     assert found.resets == pytest.approx(neuron(x)[0].sum().item(), rel=1e-5)
     assert found.macs == found.muls == found.functions == found.unpriced == 0
 
@@ -331,7 +331,9 @@ def test_a_neuron_takes_the_pulses_of_its_junctions_one_by_one(operation: str, r
 def test_parallel_junctions_and_those_of_a_bank_add_up() -> None:
     x = clip(5, 2, 3)
     one = total(Intrinsic(2), x)
-    assert total(Intrinsic(2, emission="sample", devices=3), x).heat == pytest.approx(3 * one.heat)
+    assert total(Intrinsic(2, emission="sample", devices=3), x).heat == pytest.approx(
+        3 * one.heat, rel=1e-9, abs=0
+    )
     found = total(Intrinsic(2, emission="sample", devices=3), x)
     assert (found.junctions, found.senses, found.drives) == (18, 90, 3 * one.drives)
     slow = total(Intrinsic(2, clock={"t_cycle": 1e-6}), x)
