@@ -31,6 +31,8 @@ class Price(Entry):
         node: technology [nm] that it is to be scaled from; None for a price that is not scaled.
     """
 
+    model_config = ConfigDict(allow_inf_nan=False)  # an endless range cannot be drawn from
+
     value: float = Field(gt=0)
     range: tuple[float, float]
     scope: Literal["device", "circuit", "macro", "chip"]
