@@ -28,7 +28,7 @@ class Price(Entry):
         range: what the true price may be; intervals are drawn from it.
         scope: what it includes: the device, the circuit around it, a memory macro, or the chip.
         per: how many bits it is for.
-        node: technology [nm] that it is to be scaled from; None for a price that is not scaled.
+        node: technology of the price [nm]; one of 45 nm is scaled to 28 nm, any other is taken as it is.
     """
 
     model_config = ConfigDict(allow_inf_nan=False)  # an endless range cannot be drawn from
@@ -113,7 +113,7 @@ class PriceList:
         for name, ends in self._ends.items():
             rng = np.random.default_rng([seed, *name.encode()])
             low, peak, high = (float(np.log(end)) for end in ends)
-            found[name] = np.exp(rng.triangular(low, peak, high, count) if low < high else np.full(count, peak))
+            found[name] = np.exp(rng.triangular(low, peak, high, count))
         return found
 
     def factor(self, name: str, node: Node) -> str | None:
