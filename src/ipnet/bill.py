@@ -38,8 +38,8 @@ class Accounting(BaseModel):
         precision: of weights, activations and state; products of int8 are accumulated in int32.
         sparse: whether a product with a factor of zero costs nothing.
         parts: arithmetic; functions such as sigmoid; fetching and writing of weights, activations and state; the
-            pulses in the junctions; and their periphery: access transistors, lines, sense amplifiers, and drivers of
-            drives and resets (a probe, the same for all, needs none of its own).
+            pulses in the junctions; and their periphery: access transistors, lines, sense amplifiers, and drivers
+            of drives and resets (a probe, the same for all, needs none of its own).
         rows: junctions on a bit line.
     """
 
