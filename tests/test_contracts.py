@@ -4,9 +4,18 @@ from pathlib import Path
 
 import pytest
 
-from ipnet.contracts import ContractViolation, check_data, check_device, check_memory, check_paradigm, check_task
+from ipnet.contracts import (
+    ContractViolation,
+    check_data,
+    check_device,
+    check_instrument,
+    check_memory,
+    check_paradigm,
+    check_task,
+)
 from ipnet.data import DATA
 from ipnet.device import DEVICES, card_names, load_device
+from ipnet.instrument import INSTRUMENTS
 from ipnet.memory import MEMORIES
 from ipnet.tasks import TASKS
 
@@ -48,6 +57,11 @@ def test_data(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", list(TASKS))
 def test_task(name: str, tmp_path: Path) -> None:
     check_task(name, tmp_path)
+
+
+@pytest.mark.parametrize("name", list(INSTRUMENTS))
+def test_instrument(name: str) -> None:
+    check_instrument(name)
 
 
 MEMORY = '''
@@ -441,3 +455,66 @@ def test_broken_paradigm_is_caught(name: str, plugin) -> None:
         return
     with pytest.raises(ContractViolation, match=f"paradigm '{name}'.*{clause}"):
         check_paradigm(name)
+
+
+INSTRUMENT = '''
+from typing import Any
+
+from ipnet.instrument import Meter
+
+class Ohmmeter(Meter):
+    """A meter of nobody."""
+
+    identity = "{identity}"
+    manual = "{manual}"
+    sources = {"*IDN?": "IEEE 488.2", "OUTP": "the manual", "ERR?": "the manual"}
+    off = "OUTP 0"
+    replies = {"*IDN?": "ACME,Ohmmeter", "ERR?": "0"}
+    fault = "ERR?", "7"
+
+    def __init__(self, transport):
+        super().__init__(transport)
+        {first}
+
+    def park(self):
+        """Off."""
+        self._tell({park})
+
+    def errors(self):
+        """The queue."""
+        found = []
+        while (reply := self._ask("ERR?")) != "0":
+            found.append(reply)
+            {once}
+        return found
+
+    def select(self, junction):
+        """None."""
+
+    def resistance(self, V, I_limit):
+        """None."""
+'''
+FINE_INSTRUMENT = {"identity": "ACME,Ohm", "manual": "ACME", "first": "pass", "park": '"OUTP 0"', "once": "pass"}
+BROKEN_INSTRUMENTS: dict[str, tuple[dict[str, str], str | None]] = {
+    "fine_meter": ({}, None),
+    "no_manual": ({"manual": " "}, "source of every message.*no manual"),
+    "undocumented": ({"park": '"ABORT", "OUTP 0"'}, "source of every message.*'ABORT' is none"),
+    "takes_any": ({"identity": ".*"}, "refused.*accepts 'ACME,Toaster"),
+    "hasty": ({"first": 'self._tell("OUTP 0")'}, "refused.*sends"),
+    "stays_on": ({"park": '"OUTP 0", "OUTP 1"'}, "nothing is driven.*'OUTP 1' instead of 'OUTP 0'"),
+    "reads_one": ({"once": "break"}, "reads all errors.*1 instead of 2"),
+}
+
+
+@pytest.mark.parametrize("name", list(BROKEN_INSTRUMENTS))
+def test_broken_instrument_is_caught(name: str, plugin) -> None:
+    changes, clause = BROKEN_INSTRUMENTS[name]
+    source = INSTRUMENT
+    for key, value in (FINE_INSTRUMENT | changes).items():
+        source = source.replace(f"{{{key}}}", value)
+    plugin("instrument", name, source)
+    if clause is None:
+        check_instrument(name)
+        return
+    with pytest.raises(ContractViolation, match=f"instrument '{name}'.*{clause}"):
+        check_instrument(name)

@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from ipnet.config import Run
-from ipnet.contracts import check_data, check_device, check_memory, check_paradigm, check_perturbation, check_task
+from ipnet.contracts import (
+    check_data,
+    check_device,
+    check_instrument,
+    check_memory,
+    check_paradigm,
+    check_perturbation,
+    check_task,
+)
 from ipnet.device import load_device
 from ipnet.report import write_report
 from ipnet.train import execute
@@ -58,6 +66,7 @@ def test_there_is_one_recipe_for_every_extension_point() -> None:
         "data",
         "device",
         "device/cards",
+        "instrument",
         "memory",
         "paradigm",
         "perturbation",
@@ -98,6 +107,10 @@ def test_paradigm(dropped, ipnet) -> None:  # type: ignore[no-untyped-def]
     code, out, _ = ipnet("tasks", "run", "scanning", "--list-length", 6, "--subjects", 4, "--json")
     assert code == 0
     assert 0 <= json.loads(out)["accuracy"] <= 1
+
+
+def test_instrument(dropped) -> None:
+    check_instrument(dropped("instrument"))
 
 
 def test_memory_and_data_train_together(dropped, tiny_run, tmp_path: Path) -> None:

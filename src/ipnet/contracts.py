@@ -23,6 +23,7 @@ from ipnet.device import Device, State, load_device
 from ipnet.errors import IPNetError
 from ipnet.events import check_events
 from ipnet.field import Layout
+from ipnet.instrument import INSTRUMENTS, Instrument
 from ipnet.memory import MEMORIES, Memory
 from ipnet.network import Network
 from ipnet.neuron import Neuron
@@ -145,6 +146,19 @@ def check_paradigm(name: str, **options: Any) -> None:
     """
     paradigm = PARADIGMS.build(name, **options)
     _check(f"paradigm '{name}'", (_documented, _drawn_anew, _named, _counted_by_subject), paradigm)
+
+
+def check_instrument(name: str) -> None:
+    """Check the driver of an instrument on a panel that replies what the driver says a healthy one does.
+
+    Raises:
+        ContractViolation: the first clause that the driver breaks.
+
+    Example:
+        >>> check_instrument("keithley_2600")
+    """
+    clauses = _documented, _cited, _identified, _parked, _emptied
+    _check(f"instrument '{name}'", clauses, INSTRUMENTS[name])
 
 
 def _check(who: str, clauses: tuple[Callable[..., Findings], ...], *subject: Any) -> None:
@@ -714,3 +728,89 @@ def _counted_by_subject(paradigm: Paradigm) -> Findings:
             yield f"'{name}' has {list(rate.actual.shape)} counts of {list(rate.possible.shape)} for 4 subjects"
         if rate.actual.min() < 0 or (rate.actual[rate.possible == 0] > 0).any():
             yield f"'{name}' counts what could not be"
+
+
+# Instruments
+
+
+class _Panel:
+    """A transport that notes what is sent; the reply to a message is the next of its list, the last one again."""
+
+    def __init__(self, replies: dict[str, list[str]]) -> None:
+        self._replies, self.sent = replies, list[str]()
+
+    def write(self, message: str) -> None:
+        self.sent.append(message)
+
+    def query(self, message: str) -> str:
+        self.sent.append(message)
+        replies = self._replies[message]
+        return replies.pop(0) if len(replies) > 1 else replies[0]
+
+    def write_binary_values(self, message: str, *_: Any, **__: Any) -> None:
+        self.sent.append(message)
+
+    def query_binary_values(self, message: str, *_: Any, **__: Any) -> list[int]:
+        self.sent.append(message)
+        return [0]
+
+    def close(self) -> None:
+        self.sent.append("(closed)")
+
+
+def _connected(entry: type[Instrument], **first: list[str]) -> tuple[Instrument, _Panel]:
+    """The driver on a panel, and the panel, which has forgotten the question about the identity."""
+    panel = _Panel({message: [reply] for message, reply in entry.replies.items()} | first)
+    instrument = entry(panel)
+    panel.sent.clear()
+    return instrument, panel
+
+
+def _cited(entry: type[Instrument]) -> Findings:
+    """The manual is named, and the source of every message."""
+    if not entry.manual.strip():
+        yield "no manual"
+    for message, source in entry.sources.items():
+        if not source.strip():
+            yield f"no source of '{message}'"
+    instrument, panel = _connected(entry)
+    instrument.park()
+    instrument.errors()
+    for message in ["*IDN?", *panel.sent]:
+        if not message.startswith(tuple(entry.sources)):
+            yield f"'{message}' is none of the sources"
+
+
+def _identified(entry: type[Instrument]) -> Findings:
+    """Whoever is another instrument is refused, and asked for nothing but the identity."""
+    for reply in (entry.replies["*IDN?"], "ACME,Toaster 9000,1,1.0", ""):
+        panel = _Panel({message: [answer] for message, answer in entry.replies.items()} | {"*IDN?": [reply]})
+        with contextlib.suppress(IPNetError):
+            entry(panel)
+            if reply != entry.replies["*IDN?"]:
+                yield f"it accepts '{reply}'"
+        if panel.sent != ["*IDN?"]:
+            yield f"it sends {panel.sent} to '{reply}'"
+    if not re.match(entry.identity, entry.replies["*IDN?"], re.IGNORECASE):
+        yield f"it refuses its own '{entry.replies['*IDN?']}'"
+
+
+def _parked(entry: type[Instrument]) -> Findings:
+    """After `park` nothing is driven, however often it is called."""
+    instrument, panel = _connected(entry)
+    for _ in range(2):
+        panel.sent.clear()
+        instrument.park()
+        told = [message for message in panel.sent if message.rpartition(" ")[2][-1:] != "?"]
+        if told[-1:] != [entry.off][: bool(entry.off)]:
+            yield f"the last message is '{told[-1] if told else ''}' instead of '{entry.off}'"
+
+
+def _emptied(entry: type[Instrument]) -> Findings:
+    """`errors` reads all errors, and none where there is none."""
+    message, reply = entry.fault
+    quiet = entry.replies[message]
+    instrument, _ = _connected(entry, **{message: [reply, reply, quiet]})
+    for expected in (2, 0):
+        if len(found := instrument.errors()) != expected:
+            yield f"{len(found)} instead of {expected}"

@@ -23,6 +23,14 @@ class BusyError(IPNetError):
     """Another process is at it."""
 
 
+class LostConnection(IPNetError):  # noqa: N818
+    """An instrument does not answer in time, or not at all; another connection may help."""
+
+
+class GarbledReply(IPNetError):  # noqa: N818
+    """An instrument answers what cannot be an answer; asking again on a new connection may help."""
+
+
 def unknown_name(kind: str, name: str, names: Iterable[str]) -> IPNetError:
     """The error for a name that is not in a list: nearest match first, then the list.
 
