@@ -1,0 +1,124 @@
+"""Transports: sockets through PyVISA, and PyMeasure's adapters."""
+
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from dialogue import ASK, AWG, PREAMBLE, SCOPE, identity, raised, words
+from ipnet.errors import GarbledReply, LostConnection
+from ipnet.instrument import INSTRUMENTS
+from ipnet.instrument._pymeasure import adapt
+from ipnet.instrument._visa import connect
+
+# Through a socket
+
+
+@pytest.fixture
+def served() -> Iterator[Callable[[dict[bytes, bytes]], tuple[str, list[bytes]]]]:
+    """A server on loopback that replies to lines by a table; its address and what it has received."""
+    server = socket.create_server(("127.0.0.1", 0))
+    threads = []
+
+    def serve(replies: dict[bytes, bytes]) -> tuple[str, list[bytes]]:
+        received: list[bytes] = []
+
+        def run() -> None:
+            connection, _ = server.accept()
+            with connection, connection.makefile("rb") as lines:
+                for line in lines:
+                    received.append(line)
+                    connection.sendall(replies.get(line.strip(), b""))
+
+        threads.append(threading.Thread(target=run, daemon=True))
+        threads[-1].start()
+        return f"TCPIP::127.0.0.1::{server.getsockname()[1]}::SOCKET", received
+
+    yield serve
+    server.close()
+
+
+def test_dialogue_over_a_socket(served) -> None:
+    pytest.importorskip("pyvisa_py")
+    block = words(2570, 10, 32768, 33268, 65534)  # with the bytes of a line feed in it
+    table = {b"*IDN?": identity(SCOPE)[1].encode() + b"\n", b":WAVeform:DATA?": b"#800000010" + block + b"\n"}
+    address, received = served(table | {b":WAVeform:PREamble?": PREAMBLE.encode() + b"\n"})
+    transport = connect(address, timeout=2)
+    current, _ = INSTRUMENTS[SCOPE](transport).fetch()  # type: ignore[attr-defined]
+    np.testing.assert_allclose(current, [1e-3, 2e-3, 1e-3 + 2e-6 * 32766])
+    transport.write_binary_values(":DATA:DAC VOLATILE,", [1, -2], datatype="h", is_big_endian=True)
+    transport.query("*IDN?")
+    transport.close()
+    assert received[-2] == b":DATA:DAC VOLATILE,#14\x00\x01\xff\xfe\n"
+
+
+def test_silent_server_is_a_lost_connection(served) -> None:
+    pytest.importorskip("pyvisa_py")
+    address, _ = served({})
+    transport = connect(address, timeout=0.2)
+    with raised("allow it more time", LostConnection):
+        INSTRUMENTS[SCOPE](transport)
+    transport.close()
+
+
+def test_nobody_at_the_address() -> None:
+    pytest.importorskip("pyvisa_py")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with raised("see that it is on", LostConnection):
+        INSTRUMENTS[SCOPE](connect(f"TCPIP::127.0.0.1::{port}::SOCKET", timeout=1))
+    with raised("ASRL", LostConnection):
+        connect("ASRL/dev/no-such-port::INSTR", timeout=1)
+
+
+def test_address_that_is_none() -> None:
+    pytest.importorskip("pyvisa_py")
+    with raised("must have a VISA address.*got 'the scope'"):
+        connect("the scope")
+    with raised("more than 0 s"):
+        connect("TCPIP::127.0.0.1::1::SOCKET", timeout=0)
+
+
+@pytest.mark.parametrize(("module", "call"), [("pyvisa", lambda: connect("ASRL1::INSTR")), ("pymeasure", None)])
+def test_missing_package_is_named(module: str, call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for loaded in [name for name in sys.modules if name.partition(".")[0] == module]:
+        monkeypatch.delitem(sys.modules, loaded)
+    monkeypatch.setitem(sys.modules, module, None)
+    with raised(r'pip install "mtj-ipnet\[lab\]"'):
+        (call or (lambda: adapt(object())))()
+
+
+def test_pymeasure_adapter() -> None:
+    adapters = pytest.importorskip("pymeasure.adapters")
+    script = [
+        identity(SCOPE),
+        *((message, None) for message in ASK),
+        (":WAVeform:PREamble?", PREAMBLE),
+        (":WAVeform:DATA?", b"#210" + words(2570, 3, 32768, 33268, 65534)),
+        (b":DATA:DAC VOLATILE,#14\x00\x01\xff\xfe", None),
+        ("?", "x"),
+    ]
+    adapter = adapters.ProtocolAdapter(script)
+    transport = adapt(adapter)
+    current, _ = INSTRUMENTS[SCOPE](transport).fetch()  # type: ignore[attr-defined]
+    np.testing.assert_allclose(current[:2], [1e-3, 2e-3])
+    transport.write_binary_values(":DATA:DAC VOLATILE,", np.array([1, -2]))
+    with raised("block of IEEE 488.2", GarbledReply):
+        transport.query_binary_values("?")
+    with raised("instrument or adapter of PyMeasure is wanted; got int"):
+        adapt(3)
+
+
+def test_pymeasure_instrument_over_a_socket(served) -> None:
+    instruments = pytest.importorskip("pymeasure.instruments")
+    address, _ = served({b"*IDN?": identity(AWG)[1].encode() + b"\n"})
+    ends = {"read_termination": "\n", "write_termination": "\n"}
+    instrument = instruments.Instrument(
+        address, "any", includeSCPI=False, visa_library="@py", timeout=2000, **ends
+    )
+    assert INSTRUMENTS[AWG](adapt(instrument)).idn.startswith("Agilent Technologies,81160A")
+    instrument.adapter.close()
