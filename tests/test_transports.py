@@ -1,18 +1,20 @@
-"""Transports: sockets through PyVISA, and PyMeasure's adapters."""
+"""Transports: sockets through PyVISA, PyMeasure's adapters, and records that play back."""
 
 import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from dialogue import ASK, AWG, PREAMBLE, SCOPE, identity, raised, words
+from dialogue import ASK, AWG, PREAMBLE, SCOPE, Script, identity, raised, words
 from ipnet.errors import GarbledReply, LostConnection
 from ipnet.instrument import INSTRUMENTS
 from ipnet.instrument._pymeasure import adapt
+from ipnet.instrument._replay import Player, Recorder
 from ipnet.instrument._visa import connect
 
 # Through a socket
@@ -122,3 +124,88 @@ def test_pymeasure_instrument_over_a_socket(served) -> None:
     )
     assert INSTRUMENTS[AWG](adapt(instrument)).idn.startswith("Agilent Technologies,81160A")
     instrument.adapter.close()
+
+
+# Records
+
+
+def play(transport: Any) -> tuple[Any, ...]:
+    """All kinds of calls, with a lost reply and another connection."""
+    digitiser: Any = INSTRUMENTS[SCOPE](transport)
+    current, sample_time = digitiser.fetch()
+    with pytest.raises(LostConnection) as lost:
+        digitiser.state()
+    with pytest.raises(GarbledReply):
+        digitiser.state()
+    transport.write_binary_values(":DATA:DAC VOLATILE,", [1, -2])
+    transport.close()
+    return tuple(current), sample_time, str(lost.value)[:40]
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> tuple[Path, tuple[Any, ...]]:
+    path = tmp_path / "scope.jsonl"
+    dialogue = (
+        *ASK,
+        (":WAVeform:PREamble?", PREAMBLE),
+        (":WAVeform:DATA?", words(2, 3, 32768, 33268, 65534)),
+        (":CHANnel1:LABel?", TimeoutError("late")),
+        (":CHANnel1:LABel?", UnicodeDecodeError("ascii", b"\xff", 0, 1, "no text")),
+        b":DATA:DAC VOLATILE,\x00\x01\xff\xfe",
+    )
+    return path, play(Recorder(Script(identity(SCOPE), *dialogue), path))
+
+
+def test_record_plays_exactly(record: tuple[Path, tuple[Any, ...]]) -> None:
+    path, outcome = record
+    player = Player(path)
+    again = play(player.open())
+    player.finish()
+    assert again[:2] == outcome[:2]
+
+
+def test_second_connection_is_appended(record: tuple[Path, tuple[Any, ...]]) -> None:
+    path, _ = record
+    recorder = Recorder(Script("*TRG"), path)
+    recorder.write("*TRG")
+    recorder.close()
+    player = Player(path)
+    play(player.open())
+    with raised("expected open '.*got the end"):
+        player.finish()
+    player.open().write("*TRG")
+    player.close()
+    player.finish()
+    with raised("expected the end; got write"):
+        player.write("*TRG")
+
+
+def test_single_changed_byte_is_found(record: tuple[Path, tuple[Any, ...]]) -> None:
+    path, _ = record
+    player = Player(path).open()
+    digitiser: Any = INSTRUMENTS[SCOPE](player)
+    digitiser.fetch()
+    for _ in range(2):
+        with pytest.raises((LostConnection, GarbledReply)):
+            digitiser.state()
+    with raised(r"entry 13 expected write_block ':DATA:DAC VOLATILE,' and 4 bytes .sum 510.; got .*sum 509"):
+        player.write_binary_values(":DATA:DAC VOLATILE,", [1, -3])
+    with raised("got query"):
+        player.query(":DATA:DAC VOLATILE,")
+    player.write_binary_values(":DATA:DAC VOLATILE,", [1, -2])
+
+
+def test_other_message_is_found(record: tuple[Path, tuple[Any, ...]]) -> None:
+    path, _ = record
+    player = Player(path).open()
+    with raised(r"scope.jsonl must be played.*entry 2 expected query '\*IDN\?'; got query '\*IDN'"):
+        player.query("*IDN")
+
+
+@pytest.mark.parametrize("text", ["no json", "[1]", '{"send": "x"}'])
+def test_file_that_is_no_record(text: str, tmp_path: Path) -> None:
+    (tmp_path / "x").write_text(text, "utf-8")
+    with raised("must be a recorded dialogue"):
+        Player(tmp_path / "x")
+    with raised("must be a recorded dialogue"):
+        Player(tmp_path / "missing")
