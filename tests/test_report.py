@@ -313,8 +313,8 @@ def test_batteries_stand_beside_runs(ipnet: Command, tmp_path: Path) -> None:
     assert max(map(len, table.splitlines())) <= 80
 
 
-def test_a_folder_with_neither_names_both_commands(ipnet: Command, tmp_path: Path) -> None:
+def test_a_folder_with_nothing_names_the_commands(ipnet: Command, tmp_path: Path) -> None:
     code, _, err = ipnet("report", tmp_path)
     assert code == 2
     assert err.count("\n") == 1
-    assert "run `ipnet study` or `ipnet tasks battery` first" in err
+    assert "run `ipnet study`, `ipnet tasks battery` or `ipnet cost` first" in err

@@ -20,7 +20,8 @@ def build_junction(file: CardFile) -> MTJ:
 def card_file(card: Card[Any, Any]) -> CardFile:
     """A card as it would be written."""
     tables: dict[str, dict[str, Any]] = {"parameters": {}, "clock": {}, "variation": {}, "correlation": {}}
-    tables["clock"] = {key: value for key, value in card.clock.model_dump().items() if isinstance(value, str)}
+    clock = card.clock.model_dump(exclude_defaults=True)
+    tables["clock"] = {key: value for key, value in clock.items() if isinstance(value, str)}
     for name, entry in card.entries.items():
         table, _, key = name.partition(".")
         tables[table][key] = entry
