@@ -9,6 +9,7 @@ import typer
 from ipnet import __version__
 from ipnet.cli_cost import cost
 from ipnet.cli_devices import devices
+from ipnet.cli_lab import lab
 from ipnet.cli_memory import tasks
 from ipnet.cli_recording import recording
 from ipnet.cli_robustness import robustness
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(devices, name="devices", help="Device cards: measure, fit, check, compare, export.")
+app.add_typer(
+    lab, name="lab", help="A virtual laboratory: instruments on ports of this machine, a chip behind them."
+)
 app.add_typer(tasks, name="tasks", help="Human memory tasks, performed by a card.")
 app.command()(cost)
 app.command()(recording)
