@@ -63,7 +63,7 @@ class Bench:
     def setup(self):
         for text in (":FUNC USER", ":FUNC:USER VOLATILE", ":BURS:STAT ON", ":BURS:NCYC 1", ":ARM:SOUR BUS"):
             self.generator.write(text)
-        self.generator.write(":VOLT:HIGH 0.4;:VOLT:LOW -0.4;:OUTP ON")
+        self.generator.write(":OUTP:LOAD 1E6;:VOLT:HIGH 0.4;:VOLT:LOW -0.4;:OUTP ON")
         for text in (":TIM:REF LEFT", ":CHAN1:RANG 100E-6", ":WAV:SOUR CHAN1", ":WAV:FORM WORD", ":ACQ:TYPE HRES"):
             self.scope.write(text)
         return self
@@ -267,6 +267,21 @@ def test_a_violation_is_told_and_breaks_the_junction(lab):
     assert 0.02 / float(bench.meter.query("print(smua.measure.i())")) == pytest.approx(2530 / 20, rel=1e-2)
 
 
+def test_a_junction_is_no_load_of_50_ohm(lab):
+    """A client that does not say so gives it twice the voltage."""
+    bench = Bench(lab).setup()
+    bench.generator.write(":OUTP:LOAD 50")
+    bench.load([0.0, 0.3, 0.0])
+    bench.play("twice")
+    assert "600 mV" in bench.generator.query("LAB:VIOLations?")
+
+
+def test_a_meter_of_high_impedance_drives_nothing(lab):
+    meter = Client(lab, "meter")
+    meter.write("smua.source.levelv = 0.02; smua.source.output = smua.OUTPUT_HIGH_Z")
+    assert float(meter.query("print(smua.measure.i())")) == 0
+
+
 def test_a_client_that_dies_in_the_middle_leaves_the_laboratory_usable(lab):
     code = """
         import socket, sys, time
@@ -345,7 +360,10 @@ def test_values_that_are_no_numbers():
         bench = Bench(lab).setup()
         bench.load([-0.05] * 100)
         bench.play("x")
-        assert bench.scope.query(":WAV:PRE?").split(",")[7] == "+9.90000E+37"
+        words = np.frombuffer(bench.scope.block(":WAV:DATA?"), ">u2")
+        assert 0 < (words == 0).sum() < len(words) / 50  # holes
+        lab._ports[2].draws.faults = Faults()
+        assert (np.frombuffer(bench.scope.block(":WAV:DATA?"), ">u2") != 0).all()  # they are gone the next time
 
 
 def test_a_slow_instrument_answers_late():
@@ -443,7 +461,7 @@ def test_pyvisa_is_served(lab):
         generator.write(text)
     codes = np.full(1000, -1000)
     generator.write_binary_values(":DATA:DAC VOLATILE,", codes, datatype="h", is_big_endian=True)
-    generator.write(":VOLT:HIGH 0.4;:VOLT:LOW -0.4;:FREQ 1E5")
+    generator.write(":OUTP:LOAD 1E6;:VOLT:HIGH 0.4;:VOLT:LOW -0.4;:FREQ 1E5")
     scope.write(':TIM:REF LEFT;:TIM:RANG 1E-5;:TIM:POS 1E-6;:CHAN1:RANG 1E-4;:WAV:FORM WORD;:CHAN1:LAB "v";:SING')
     assert scope.query("*OPC?") == "1"
     generator.write("*TRG")

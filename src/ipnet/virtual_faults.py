@@ -58,7 +58,7 @@ class Faults(_Part):
             out and half of them after.
         garbled: share of the answers in which bytes are replaced by bytes above 127, blocks lose their end.
         nan: share of the messages in which a measured value is what stands for "not a number": 9.91e37 of the
-            meter, 9.9E+37 as the oscilloscope's y increment.
+            meter, level 0, a hole, of the oscilloscope.
         slow: share of the messages that are carried out only after `slow_time`.
         slow_time: [s].
         stuck: junctions that keep their state.

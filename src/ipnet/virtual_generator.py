@@ -14,10 +14,14 @@ from ipnet.virtual_instruments import LabInstrument
 from ipnet.virtual_scpi import STALE, Choice, Number, ScpiError, Setting, Switch, command
 
 _TOP = 8191  # the DAC code of the high level, the negative one of the low level
+_SOURCE = 50.0  # ohm, of the output
 
 
 class WaveformGenerator(LabInstrument):
     """An 81160A, channel 1.
+
+    Without a burst one trigger plays one cycle. Levels are those at the load that it is told of, 50 ohm by
+    default; a junction is none, so it gets (load + 50 ohm) / load times as much: twice, unless the load is set.
 
     Attributes:
         codes: DAC codes of the waveform in its volatile memory.
@@ -29,10 +33,10 @@ class WaveformGenerator(LabInstrument):
     table: ClassVar[dict[str, Setting]] = {
         "function": Choice(":FUNCtion#[:SHAPe]", "SIN", ("SINusoid", "SQUare", "PULSe", "USER", "DC")),
         "user": Choice(":FUNCtion#[:SHAPe]:USER", "VOLATILE", ("VOLATILE",)),
-        "high": Number("[:SOURce#]:VOLTage#[:LEVel][:IMMediate]:HIGH", 0.5, -5, 5),
-        "low": Number("[:SOURce#]:VOLTage#[:LEVel][:IMMediate]:LOW", -0.5, -5, 5),
-        "limit_high": Number("[:SOURce#]:VOLTage#:LIMit[:HIGH]", 5.0, -5, 5),
-        "limit_low": Number("[:SOURce#]:VOLTage#:LIMit:LOW", -5.0, -5, 5),
+        "high": Number("[:SOURce#]:VOLTage#[:LEVel][:IMMediate]:HIGH", 0.5, -10, 10),
+        "low": Number("[:SOURce#]:VOLTage#[:LEVel][:IMMediate]:LOW", -0.5, -10, 10),
+        "limit_high": Number("[:SOURce#]:VOLTage#:LIMit[:HIGH]", 10.0, -10, 10),
+        "limit_low": Number("[:SOURce#]:VOLTage#:LIMit:LOW", -10.0, -10, 10),
         "limited": Switch("[:SOURce#]:VOLTage#:LIMit:STATe", default=False),
         "frequency": Number("[:SOURce#]:FREQuency#[:CW]", 1e3, 1e-6, 500e6),
         "burst": Switch("[:SOURce#]:BURSt#:STATe", default=False),
@@ -45,7 +49,7 @@ class WaveformGenerator(LabInstrument):
         ),
         "trigger_mode": Choice(":TRIGger#:SOURce#", "IMM", ("IMMediate", "INTernal", "EXTernal", "MANual", "BUS")),
         "output": Switch(":OUTPut#[:STATe]", default=False),
-        "load": Number(":OUTPut#:IMPedance[:EXTernal]", 50.0, 0.3, 1e6),
+        "load": Number(":OUTPut#:LOAD", 50.0, 0.3, 1e6),
         "complement": Switch(":OUTPut#:COMPlement", default=False),
         "order": Choice(":FORMat:BORDer", "NORM", ("NORMal", "SWAPped")),
     }
@@ -95,7 +99,7 @@ class WaveformGenerator(LabInstrument):
     @command("*TRG", ":TRIGger#[:IMMediate]")
     def _trigger(self, *_: object) -> None:
         values = self.values
-        if values["arm"] not in ("MAN", "BUS") or not values["burst"] or values["function"] != "USER":
+        if values["arm"] not in ("MAN", "BUS") or values["function"] != "USER":
             raise ScpiError(-211, "Trigger ignored")
         if not len(self.codes):
             raise STALE
@@ -104,7 +108,9 @@ class WaveformGenerator(LabInstrument):
             raise ScpiError(-221, "Settings conflict")
         self._stay_within(values)
         middle, half = (values["high"] + values["low"]) / 2, (values["high"] - values["low"]) / 2
-        self.wiring.play(middle + half * (self.codes / _TOP), sample_time, on=values["output"])
+        gain = 1 + _SOURCE / values["load"]
+        samples = gain * (middle + half * (self.codes / _TOP))
+        self.wiring.play(samples, sample_time, on=values["output"])
 
     def _stay_within(self, values: dict[str, Any]) -> None:
         """The output refuses levels beyond its own limits."""

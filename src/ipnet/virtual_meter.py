@@ -182,7 +182,7 @@ class SourceMeter(Interpreter):
 
     def _measure(self) -> tuple[float, float, bool]:
         """Voltage [V], current [A], and whether the limit was reached; the voltage is on while it integrates."""
-        if not self.values["smua.source.output"]:
+        if self.values["smua.source.output"] != 1:  # off, or high impedance
             return 0.0, 0.0, False
         chip, V = self.wiring.chip, self.values["smua.source.levelv"]
         current = chip.hold(self.wiring.selected, V, self.values["smua.measure.nplc"] / 50)

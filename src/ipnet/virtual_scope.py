@@ -1,8 +1,9 @@
 """The oscilloscope of the virtual laboratory, an InfiniiVision: one record of channel 1, the current.
 
 References:
-    Keysight InfiniiVision 4000 X-Series Oscilloscopes, Programmer's Guide: ":WAVeform Commands" (preamble,
-    levels), ":OPERegister:CONDition" (bit 3: running, bit 5: waiting for a trigger), ":TIMebase:REFerence".
+    Keysight InfiniiVision 4000 X-Series Oscilloscopes, Programmer's Guide: ":WAVeform Commands" (preamble; level 0
+    is a hole, 1 and 65535 are clipped), ":OPERegister:CONDition" (bit 3: running, bit 5: waiting for a trigger),
+    ":TIMebase:REFerence".
 """
 
 from typing import ClassVar
@@ -126,15 +127,14 @@ class Oscilloscope(LabInstrument):
     def _preamble(self, *_: object) -> str:
         step, word = self._step(), self.values["format"] == "WORD"
         kind = 3 if self.values["type"] == "HRES" else 0
-        y = "+9.90000E+37" if self.invalid else f"{step[0]:+.9E}"
         return (
             f"{int(word):+d},{kind:+d},{len(self.levels):+d},+1,{self.sample_time:+.9E},{self.start:+.9E},+0,"
-            f"{y},{self.scale[1]:+.9E},{step[1]:+d}"
+            f"{step[0]:+.9E},{self.scale[1]:+.9E},{step[1]:+d}"
         )
 
     @command(":WAVeform:YINCrement?")
     def _y_increment(self, *_: object) -> str:
-        return "+9.90000E+37" if self.invalid else f"{self._step()[0]:+.9E}"
+        return f"{self._step()[0]:+.9E}"
 
     @command(":WAVeform:YORigin?")
     def _y_origin(self, *_: object) -> str:
@@ -158,6 +158,8 @@ class Oscilloscope(LabInstrument):
             raise STALE
         word, values = self.values["format"] == "WORD", self.values
         levels = self.levels.astype(np.int32) >> (0 if word else 8)
+        if self.invalid:
+            levels[len(levels) // 3 :: 97] = 0  # holes: samples that are not there yet
         kind = "u" if values["unsigned"] else "i"
         if kind == "i":
             levels -= 32768 if word else 128
