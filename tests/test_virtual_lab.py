@@ -381,6 +381,15 @@ def test_a_slow_instrument_answers_late():
         assert client.socket.recv(10) == b"1\n"  # what a client that gave up will find
 
 
+def test_a_slow_instrument_forgets_what_a_client_that_left_had_asked():
+    with VirtualLab(Chip("mtj-thermal", 1, true=[{}]), Faults(slow=1.0, slow_time=0.2)) as lab:
+        client = Client(lab, "digitiser")
+        client.write(":SINGle")
+        client.close()
+        time.sleep(0.4)
+        assert not lab.wiring.recorder.armed
+
+
 def test_a_stuck_and_a_broken_junction():
     chip = Chip("mtj-thermal", 2, true=[{}] * 2, fates=[Fate(0, 1, "AP"), Fate(1, 0, "broken")])
     with VirtualLab(chip) as lab:

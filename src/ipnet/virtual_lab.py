@@ -1,7 +1,8 @@
 """A virtual laboratory: three instruments that listen on TCP ports of this machine, and a chip behind them.
 
 Each port is a raw SCPI socket: a message ends with a newline, and so does an answer. An instrument serves any
-number of connections, one after the other or at once; what it is set to does not depend on them.
+number of connections, one after the other or at once; what it is set to does not depend on them. A slow one
+forgets what it has not begun when its client hangs up, so that whoever connects next can ask what was done.
 """
 
 import contextlib
@@ -66,6 +67,13 @@ class _Connection(socketserver.BaseRequestHandler):
         if hasattr(socket, "TCP_QUICKACK"):  # Linux only
             self.request.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
 
+    def _gone(self) -> bool:
+        """Whether the client has hung up, with nothing more to say."""
+        try:
+            return self.request.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT) == b""
+        except BlockingIOError:
+            return False
+
     def _serve(self, message: bytes) -> bool:
         """Carry out a message; whether the connection stays. Questions to the laboratory itself have no faults."""
         server = self.server
@@ -77,7 +85,7 @@ class _Connection(socketserver.BaseRequestHandler):
             trouble = server.draws.next()
         if trouble.slow:
             time.sleep(server.draws.faults.slow_time)
-        if trouble.early_drop:
+        if trouble.early_drop or (trouble.slow and self._gone()):
             return False
         with server.lock:
             answer = server.instrument.execute(message, invalid=trouble.nan)
