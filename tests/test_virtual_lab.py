@@ -447,15 +447,18 @@ def test_the_command_serves_until_interrupted(tmp_path):
     command = [sys.executable, "-m", "ipnet.cli", "lab", "serve", "--junctions", "2", "--json"]
     command += ["--faults", str(tmp_path / "faults.toml")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        resources = json.loads(process.stdout.readline())
-        assert list(resources) == ["generator", "meter", "digitiser"]
-        port = int(resources["meter"].split("::")[2])
-        with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
-            client.sendall(b"*IDN?\n")
-            assert client.recv(100).startswith(b"Keithley")
-        process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
-        assert process.stderr.read() == "the laboratory is closed.\n"
+        try:
+            resources = json.loads(process.stdout.readline())
+            assert list(resources) == ["generator", "meter", "digitiser"]
+            port = int(resources["meter"].split("::")[2])
+            with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
+                client.sendall(b"*IDN?\n")
+                assert client.recv(100).startswith(b"Keithley")
+            process.send_signal(signal.SIGINT)
+            assert process.wait(10) == 0
+            assert process.stderr.read() == "the laboratory is closed.\n"
+        finally:
+            process.kill()
 
 
 def test_pyvisa_is_served(lab):

@@ -31,8 +31,6 @@ def serve(
     """Serve a generator, a source-measure unit and an oscilloscope with a chip behind them, until Ctrl-C."""
     import threading
 
-    from rich.table import Table
-
     from ipnet.virtual_faults import Faults, chip_with, read_faults
     from ipnet.virtual_lab import VirtualLab
 
@@ -41,15 +39,23 @@ def serve(
     except ValueError as error:
         raise IPNetError(f"--ports must be three whole numbers such as 0,0,0; got '{ports}'.") from error
     wrong = read_faults(faults) if faults else Faults()
-    with VirtualLab(chip_with(card, junctions, seed, wrong), wrong, numbers) as laboratory:
-        if as_json:
-            typer.echo(json.dumps(laboratory.resources))  # one line: whoever started this waits for it
-        else:
-            table = Table("instrument", "VISA resource", title="Virtual laboratory (SIMULATED)")
-            for name, resource in laboratory.resources.items():
-                table.add_row(name, resource)
-            show(table)
-        try:
+    chip = chip_with(card, junctions, seed, wrong)
+    try:
+        with VirtualLab(chip, wrong, numbers) as laboratory:
+            _show(laboratory.resources, as_json=as_json)
             threading.Event().wait()
-        except KeyboardInterrupt:
-            typer.echo("the laboratory is closed.", err=True)
+    except KeyboardInterrupt:
+        typer.echo("the laboratory is closed.", err=True)
+
+
+def _show(resources: dict[str, str], *, as_json: bool) -> None:
+    """Where the instruments can be reached; JSON in one line, for which whoever started this waits."""
+    if as_json:
+        typer.echo(json.dumps(resources))
+        return
+    from rich.table import Table
+
+    table = Table("instrument", "VISA resource", title="Virtual laboratory (SIMULATED)")
+    for name, resource in resources.items():
+        table.add_row(name, resource)
+    show(table)
