@@ -254,6 +254,27 @@ def make_card(file: CardFile, parameters: type[P], clock: type[K]) -> Card[P, K]
     )
 
 
+def read_values(path: Path, model: type[P], kind: str) -> P:
+    """A TOML file of entries, each with unit and source as in a card, as one table of values in SI.
+
+    Args:
+        path: of the file.
+        model: the table, of `quantity` fields.
+        kind: what the file should be, for messages.
+
+    Raises:
+        IPNetError: no such file, damaged TOML, a value without unit or source, an unknown or missing one.
+    """
+    where = f"{kind} '{path}'"
+    entries = {}
+    for key, content in read_toml(path, kind).items():
+        try:
+            entries[key] = Entry.model_validate(content)
+        except ValidationError as error:
+            raise invalid_config(error, Entry, f"{where}, '{key}'") from error
+    return _validate(model, _to_si(entries, model, where), where)
+
+
 def _shares(entries: Mapping[str, Entry], where: str) -> dict[str, float]:
     """Dimensionless numbers by name."""
     shares = {}

@@ -1,8 +1,8 @@
 """Shots: what is put on a junction of a bench to get one answer, and the samples of many shots in one waveform.
 
 A bench cannot decide between two pulses of a neuron, and heat is gone after microseconds. So a shot starts on a
-cold junction and replays the whole history of the neuron in the polarity that cannot switch it; the last pulse can.
-Then the junction is read, reset whatever the answer was, and left to cool.
+cold junction and replays the whole history of the neuron in the polarity that cannot switch it; the last pulse
+can. Then the junction is read, reset whatever the answer was, and left to cool.
 """
 
 import hashlib
