@@ -16,16 +16,16 @@ def test_samples_say_segment_after_segment_and_where_each_read_begins() -> None:
     shots = [Shot([-0.3, 0.0, 0.28], [20e-9, 10e-9, 10e-9]), Shot([0.1], [10e-9])]
     samples, reads = waveform(shots, PROTOCOL)
     after = [-0.05] * 3 + [-0.4] * 2 + [0.0] * 7
-    assert samples.tolist() == [-0.3, -0.3, 0.0, 0.28, *after, 0.1, *after]
-    assert reads.tolist() == [4, 17]
+    assert samples.tolist() == [0.0, -0.3, -0.3, 0.0, 0.28, *after, 0.1, *after]
+    assert reads.tolist() == [5, 18]
 
 
 @given(st.lists(st.lists(st.integers(1, 40), min_size=1, max_size=9), min_size=1, max_size=9))
 def test_whole_samples_are_neither_lost_nor_added(widths: list[list[int]]) -> None:
     shots = [Shot([-0.1 - 0.01 * i for i in range(len(w))], [n * 10e-9 for n in w]) for w in widths]
     samples, reads = waveform(shots, PROTOCOL)
-    assert len(samples) == sum(map(sum, widths)) + 12 * len(widths)
-    assert len(samples) == sum(points_of(shot, PROTOCOL) for shot in shots)
+    assert len(samples) == 1 + sum(map(sum, widths)) + 12 * len(widths)
+    assert len(samples) == 1 + sum(points_of(shot, PROTOCOL) for shot in shots)
     assert (samples[reads] == -0.05).all()
     assert (samples[reads - 1] <= -0.1).all()
     V, t = segments(shots, PROTOCOL)

@@ -140,12 +140,14 @@ def segments(shots: Sequence[Shot], protocol: Protocol) -> tuple[Floats, Floats]
 def waveform(shots: Sequence[Shot], protocol: Protocol) -> tuple[Floats, NDArray[np.int64]]:
     """The samples [V] of one batch, and for each shot the index of the first sample of its read pulse.
 
+    The first sample is 0 V, where an output rests before the trigger; so is the last.
+
     Raises:
         IPNetError: no shot, or a duration that is no multiple of the sample time.
 
     Example:
         >>> waveform([Shot([0.3], [2.0])], Protocol(1.0, 0.05, 1.0, 0.4, 2.0, 3.0))
-        (array([ 0.3 ,  0.3 , -0.05, -0.4 , -0.4 ,  0.  ,  0.  ,  0.  ]), array([2]))
+        (array([ 0.  ,  0.3 ,  0.3 , -0.05, -0.4 , -0.4 ,  0.  ,  0.  ,  0.  ]), array([3]))
     """
     if not shots:
         raise IPNetError("a waveform needs one shot at least; got none.")
@@ -153,11 +155,11 @@ def waveform(shots: Sequence[Shot], protocol: Protocol) -> tuple[Floats, NDArray
     points = _points(t, protocol.sample_time)
     lasts = np.cumsum([shot.t.size + 3 for shot in shots])
     starts = np.cumsum(points) - points
-    return np.repeat(V, points), starts[lasts - 3]
+    return np.append(0.0, np.repeat(V, points)), 1 + starts[lasts - 3]
 
 
 def points_of(shot: Shot, protocol: Protocol) -> int:
-    """How many samples a shot takes, with what follows it.
+    """How many samples a shot takes, with what follows it; a waveform has one more, its first.
 
     Example:
         >>> points_of(Shot([0.3], [2.0]), Protocol(1.0, 0.05, 1.0, 0.4, 2.0, 3.0))
