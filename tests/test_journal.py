@@ -77,6 +77,13 @@ def test_what_was_written_is_read_after_it_was_closed(path: Path) -> None:
         assert np.isnan(done.currents[2])
         assert done.times[0] <= done.times[1] <= done.times[2]
         assert np.isnan(pending.times[1:]).all()
+        assert journal.pace() == done.times[2] - done.times[0]
+
+
+def test_a_power_cut_loses_nothing_that_was_committed(journal: Journal) -> None:
+    with journal._file.transaction() as db:
+        assert db.execute("PRAGMA synchronous").fetchone() == (2,)  # FULL
+        assert db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 def test_pulses_count_as_applied_as_soon_as_they_are_planned(journal: Journal) -> None:

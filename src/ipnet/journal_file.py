@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ipnet.errors import BusyError, IPNetError
 
+SYNCHRONOUS = "FULL"  # what was committed outlives a power cut
 _MARK = 0x49504A31  # "IPJ1", SQLite's application_id
 _TABLES = """
 CREATE TABLE header (key TEXT PRIMARY KEY, value TEXT NOT NULL);
@@ -98,7 +99,7 @@ class JournalFile:
             raise sqlite3.DatabaseError("another application's")
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
         db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
+        db.execute(f"PRAGMA synchronous = {SYNCHRONOUS}")
         with self.transaction():
             if empty and begin:
                 for statement in _TABLES.split(";"):
