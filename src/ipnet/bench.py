@@ -262,12 +262,16 @@ class Bench:
         """Check a junction that failed a check; with a second failure it is dead."""
         batch = self._sender.send(junction, self._checks * 2, self.protocol, "check", levels=levels)
         switched, resting = (float(batch.currents[i::2].mean()) for i in (0, 1))
-        if batch.state != "lost" and not levels.alive(switched, resting):
+        if batch.state == "void":
+            reasons = [event[3] for event in self.journal.events() if event[2] == "unreadable"]
+            raise self._bury(junction, f"no record of it can be read ({reasons[-1].removesuffix('.')})")
+        if batch.state == "closed" and not levels.alive(switched, resting):
+            seen, expected = (
+                f"{format_si(a, 'A')} and {format_si(b, 'A')}" for a, b in ((switched, resting), reversed(levels))
+            )
             raise self._bury(
                 junction,
-                f"after a pulse that must switch it, and at rest, it reads {format_si(switched, 'A')} and "
-                f"{format_si(resting, 'A')} instead of {format_si(levels.switched, 'A')} and "
-                f"{format_si(levels.resting, 'A')}",
+                f"after a pulse that must switch it, and at rest, it reads {seen} instead of {expected}",
             )
 
     def _bury(self, junction: int, why: str) -> DeadJunction:

@@ -102,7 +102,7 @@ class Link:
                 return action()
             except AGAIN as error:
                 self.lost, last = True, error
-                self._note("lost", str(error))
+                self._note("connection lost", str(error))
                 if attempt + 1 < self._attempts:
                     self._sleep(min(0.05 * 2**attempt, 10.0))
         raise LostConnection(
