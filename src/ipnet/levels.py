@@ -30,8 +30,8 @@ class Levels(NamedTuple):
             >>> Levels(2e-5, 1e-5).switches(np.array([1.9e-5, 1.1e-5]))
             array([False,  True])
         """
-        above: NDArray[np.bool_] = currents > (self.resting + self.switched) / 2
-        return above == (self.switched > self.resting)
+        above: NDArray[np.bool_] = np.greater(currents, (self.resting + self.switched) / 2)
+        return above if self.switched > self.resting else np.logical_not(above)
 
     def near(self, currents: Floats) -> NDArray[np.bool_]:
         """Which currents are those of a junction in either state, within half of their difference.

@@ -72,6 +72,13 @@ class Link:
         IPNetError: other instruments than those of the journal.
     """
 
+    generator: "Generator"
+    meter: "Meter"
+    digitiser: "Digitiser"
+    lost: bool
+    _limited: bool
+    _selected: int | None
+
     def __init__(
         self,
         instruments: Instruments,
