@@ -9,6 +9,7 @@ import typer
 from ipnet import __version__
 from ipnet.cli_cost import cost
 from ipnet.cli_devices import devices
+from ipnet.cli_hil import hil
 from ipnet.cli_lab import lab
 from ipnet.cli_memory import tasks
 from ipnet.cli_recording import recording
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 app.add_typer(devices, name="devices", help="Device cards: measure, fit, check, compare, export.")
+app.add_typer(hil, name="hil", help="Hardware in the loop: junctions of a network on instruments.")
 app.add_typer(
     lab, name="lab", help="A virtual laboratory: instruments on ports of this machine, a chip behind them."
 )

@@ -1,0 +1,129 @@
+"""A bench as a TOML file says it: which instruments, which junctions, which card, and where their limits are."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ipnet.bench import Bench
+from ipnet.device.mtj import MTJ
+from ipnet.errors import IPNetError, invalid_config
+from ipnet.fit import load_junction
+from ipnet.instrument import INSTRUMENTS, Digitiser, Generator, Meter
+from ipnet.instrument._visa import connect
+from ipnet.journal import Journal
+from ipnet.limits import limits_beside, read_limits
+from ipnet.settings import read_toml
+from ipnet.shots import protocol_of
+from ipnet.units import read_quantity
+
+Progress = Callable[[int, int, float], object]
+
+
+class Address(BaseModel):
+    """An instrument: its driver, a name of `ipnet.instrument.INSTRUMENTS`, and its VISA address."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    driver: str
+    address: str
+
+
+class BenchFile(BaseModel):
+    """A bench.
+
+    Args:
+        card: name of a shipped card, or path of a TOML file; paths are relative to this file.
+        limits: file of the junctions' limits; empty for the one beside the card.
+        junctions: numbers at the multiplexer.
+        sample_time: of waveforms, with its unit.
+        timeout: for one reply, with its unit.
+        simulated: whether the chip is, as that of `ipnet lab serve`; said beside all that comes of it.
+        shots_per_batch: see `ipnet.bench.Bench`; more are faster, and find a dead junction later.
+        generator: drives the junction.
+        meter: selects it, and measures its resistance.
+        digitiser: records its current.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    card: str
+    limits: str = ""
+    junctions: tuple[int, ...] = Field(min_length=1)
+    sample_time: str = "10 ns"
+    timeout: str = "5 s"
+    simulated: bool = False
+    shots_per_batch: int = Field(14, ge=1)
+    generator: Address
+    meter: Address
+    digitiser: Address
+
+
+def read_bench(path: Path) -> BenchFile:
+    """Read a bench; its paths become those from here.
+
+    Raises:
+        IPNetError: the file cannot be read, an unknown or missing key, a value that breaks a rule.
+    """
+    try:
+        file = BenchFile.model_validate(read_toml(path, "bench"))
+    except ValidationError as error:
+        raise invalid_config(error, BenchFile, f"bench '{path.name}'") from error
+    here = {key: _beside(path, value) for key in ("card", "limits") if (value := getattr(file, key))}
+    return file.model_copy(update=here)
+
+
+def _beside(path: Path, name: str) -> str:
+    return str(path.parent / name) if name.endswith(".toml") else name
+
+
+@contextmanager
+def open_bench(
+    file: BenchFile, journal: Path, *, card: str = "", progress: Progress | None = None
+) -> Iterator[tuple[Bench, MTJ]]:
+    """Connect the instruments of a bench, and park them when it is over.
+
+    Card and limits are read before anything is connected, and the instruments are asked for their identity before
+    anything else is sent.
+
+    Args:
+        file: of the bench.
+        journal: its file; a bench goes on with the one that it was begun with.
+        card: in place of the file's; empty for that.
+        progress: see `ipnet.bench.Bench`.
+
+    Raises:
+        IPNetError: no card, no limits, an instrument that is another one or does not answer, another journal.
+    """
+    mtj = load_junction(card or file.card)
+    limits = read_limits(file.limits or limits_beside(file.card))
+    protocol = protocol_of(mtj, read_quantity(file.sample_time, "s"))
+
+    def reach() -> tuple[Generator, Meter, Digitiser]:
+        timeout, found = read_quantity(file.timeout, "s"), []
+        for part, kind in (("generator", Generator), ("meter", Meter), ("digitiser", Digitiser)):
+            at: Address = getattr(file, part)
+            driver = INSTRUMENTS[at.driver]
+            if not issubclass(driver, kind):
+                raise IPNetError(f"the {part} of a bench needs a driver of its kind; '{at.driver}' is none.")
+            found.append(driver(connect(at.address, timeout=timeout)))
+        return tuple(found)  # type: ignore[return-value]
+
+    instruments = reach()
+    names = ("generator", "meter", "digitiser")
+    identities = {name: one.idn for name, one in zip(names, instruments, strict=True)}
+    with (
+        Journal(journal, identities=identities, limits=limits, card=mtj.card, protocol=protocol) as written,
+        Bench(
+            *instruments,
+            limits,
+            written,
+            mtj,
+            protocol,
+            reconnect=reach,
+            progress=progress,
+            shots_per_batch=file.shots_per_batch,
+        ) as bench,
+    ):
+        yield bench, mtj

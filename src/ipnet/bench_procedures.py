@@ -1,0 +1,164 @@
+"""What is done with a junction on a bench before a network runs on it: its measurement, and its probe voltage."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from ipnet.device.mtj import MTJ
+from ipnet.errors import IPNetError
+from ipnet.measurement import Measurements
+from ipnet.shots import Shot
+from ipnet.simulated_measurement import plan, simulate
+from ipnet.units import format_si
+
+Floats = NDArray[np.float64]
+Report = Callable[[float], None]
+_SCAN = np.linspace(0.7, 1.3, 61)  # parts of the expected voltage, scanned to find where a junction switches
+_SCANNED = 20  # shots of each
+
+
+class Answers(Protocol):
+    """What a procedure needs of a bench, see `ipnet.bench.Bench`."""
+
+    def run(self, junction: int, shots: Sequence[Shot], key: str) -> NDArray[np.bool_]:
+        """Whether the junction switched in each shot; of a key that was measured before, what was measured."""
+
+
+def halfway(bench: Answers, junction: int, expected: MTJ, width: float, label: str) -> float:
+    """Where the cold junction switches in half of the shots, roughly [V].
+
+    Args:
+        bench: measures.
+        junction: on it.
+        expected: a junction of its kind.
+        width: of the pulse [s].
+        label: of the measurement; names its key.
+
+    Raises:
+        IPNetError: it switches always, or never, in the range that is scanned.
+    """
+    middle = float(np.mean(plan(expected, widths=[width], points=1)["V"]))
+    V = middle * _SCAN
+    V = V[: int(np.searchsorted(V, float(expected.V_max), "right"))]
+    shots = [_pulse(v, width) for v in V for _ in range(_SCANNED)]
+    share = bench.run(junction, shots, f"{label}/scan").reshape(len(V), -1).mean(1)
+    if not share.min() < 0.5 <= share.max():
+        raise IPNetError(
+            f"junction {junction} must switch in half of the shots somewhere from {format_si(V[0], 'V')} to "
+            f"{format_si(V[-1], 'V')}; it does in {share.min():.0%} to {share.max():.0%}: check the wiring, or "
+            "name a card that is more like it."
+        )
+    slope = np.array([np.abs(share[:i] - 0).sum() + np.abs(share[i:] - 1).sum() for i in range(len(V) + 1)])
+    return float(V[min(int(slope.argmin()), len(V) - 1)])
+
+
+def characterise(
+    bench: Answers,
+    junction: int,
+    expected: MTJ,
+    *,
+    trials: int = 400,
+    delays: Sequence[float] = (0.2e-6, 0.5e-6, 1e-6, 2e-6, 4e-6),
+    widths: Sequence[float] = (),
+    sample_time: float = 10e-9,
+    label: str = "characterise",
+    report: Report = lambda _: None,
+) -> Measurements:
+    """S-curves of the cold junction, and after a heating pulse: the rows that `ipnet devices fit` reads.
+
+    A coarse scan finds where it switches; then every row is a voltage, with as many shots as trials.
+
+    Args:
+        bench: measures.
+        junction: on it.
+        expected: a junction of its kind, for what is worth measuring.
+        trials: shots of each row.
+        delays: after the heating pulse [s].
+        widths: of the pulse [s]; empty for the card's drive and probe.
+        sample_time: that durations are rounded to [s].
+        label: of the measurement; names its keys.
+        report: told the share that is done.
+
+    Raises:
+        IPNetError: the junction does not switch where it is expected to, or the bench stops.
+    """
+    clock = expected.card.clock
+    chosen = list(widths) or [clock.t_pulse, *([clock.t_probe] if expected.probes else [])]
+    heating = {"V_cond": clock.V_max, "t_cond": clock.t_pulse}
+    rounded = [sample_time * max(1, round(delay / sample_time)) for delay in delays]
+    conditions = plan(expected, widths=chosen, delays=rounded, **heating)
+    for width in chosen:
+        rows = conditions["t_pulse"] == width
+        cold = rows & (conditions["V_cond"] == 0)
+        shift = halfway(bench, junction, expected, width, f"{label}/{width:.3g}") - float(
+            np.median(conditions["V"][cold])
+        )
+        conditions["V"] = np.where(rows, (conditions["V"] + shift).clip(0, clock.V_max), conditions["V"])
+    measured = simulate(expected, conditions, trials, seed=0, name=label)  # the rows; what is counted replaces it
+    switches = np.zeros(len(measured))
+    for row in range(len(measured)):
+        condition = {name: float(column[row]) for name, column in measured.columns.items()}
+        shots = [_shot(condition)] * trials
+        switches[row] = bench.run(junction, shots, f"{label}/row {row}").sum()
+        report((row + 1) / len(measured))
+    return replace(measured, columns={**measured.columns, "switches": switches})
+
+
+def _shot(row: dict[str, float]) -> Shot:
+    """The shot of a row: a heating pulse that cannot switch, a delay, the pulse."""
+    parts = [(row["V"], row["t_pulse"])]
+    if row["V_cond"] > 0 and row["t_cond"] > 0:
+        parts = [(-row["V_cond"], row["t_cond"]), (0.0, row["delay"]), *parts]
+    V, t = zip(*((v, t) for v, t in parts if t > 0), strict=True)
+    return Shot(np.array(V), np.array(t))
+
+
+def _pulse(V: float, width: float) -> Shot:
+    return Shot(np.array([V]), np.array([width]))
+
+
+def trim(
+    bench: Answers, junction: int, model: MTJ, *, trials: int = 300, label: str = "trim", points: int = 9
+) -> float:
+    """The probe voltage at which a cold junction answers as the card's model does [V].
+
+    ln H = a + b V is fitted to shots around where the junction switches, and solved for the model's hazard.
+
+    Args:
+        bench: measures.
+        junction: on it.
+        model: whose cold answer is wanted.
+        trials: shots at each voltage.
+        label: of the measurement; names its keys.
+        points: voltages.
+
+    Raises:
+        IPNetError: the junction does not switch where it is expected to.
+    """
+    width, V_max = float(model.t_probe), float(model.V_max)
+    rest = model.rest(model.V_probe)
+    wanted = float(model.log_hazard(model.V_probe, model.t_probe, rest, antiparallel=model.resting))
+    middle = halfway(bench, junction, model, width, label)
+    reach = float(model.V_probe) * 0.06
+    V = np.linspace(middle - 1.5 * reach, min(middle + 0.5 * reach, V_max), points)
+    shots = [_pulse(v, width) for v in V for _ in range(trials)]
+    counts = bench.run(junction, shots, f"{label}/{points} voltages").reshape(points, -1).sum(1)
+    offset, slope = _line(V, counts, trials)
+    return float(np.clip((wanted - offset) / slope, 0, V_max))
+
+
+def _line(V: Floats, counts: Floats, trials: int) -> tuple[float, float]:
+    """The a and b of P = 1 - exp(-exp(a + b V)), the most likely for these counts."""
+    centre, scale = V.mean(), np.ptp(V)
+    x = (V - centre) / scale
+
+    def cost(line: Any) -> float:
+        hazard = np.exp(np.clip(line[0] + line[1] * x, -30, 5))
+        return float(-(counts * np.log(-np.expm1(-hazard)) - (trials - counts) * hazard).sum())
+
+    found = minimize(cost, (-1.0, 3.0), method="Nelder-Mead").x
+    return float(found[0] - found[1] * centre / scale), float(found[1] / scale)

@@ -1,0 +1,194 @@
+"""The chip is just another device: junctions behind a bench answer, and the model of their card has the gradient.
+
+A bench cannot decide within a clock cycle, and heat is gone after microseconds. So every answer is a *shot* on a
+cold junction: it replays the history of the neuron, with the spikes that were measured in it, and ends with the
+probe. The pulses of the history have the polarity that cannot switch and the power that they would have had, so
+that the junction is as warm as that of the card's law (`ipnet.device.mtj.MTJ.cycle`). What is older than
+`FORGOTTEN` thermal time constants is left out.
+
+A few junctions serve many neurons in turn; a junction that dies is set aside, and the others take its neurons.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ipnet.bench import DeadJunction
+from ipnet.device import Device, Emit, State
+from ipnet.device.mtj import MTJ
+from ipnet.errors import IPNetError
+from ipnet.shots import Shot
+
+FORGOTTEN = 7.0  # slowest thermal time constants after which a pulse is left out of a history: e^-7 is 0.1 %
+_SHORTEST = 1e-12  # s, below which a phase of the clock is none
+_NONE = -1.0  # in a history, before the first cycle: no voltage is negative
+
+Floats = NDArray[np.float64]
+
+
+class Answers(Protocol):
+    """What `Hardware` needs of a bench, see `ipnet.bench.Bench`."""
+
+    def run(self, junction: int, shots: Sequence[Shot], key: str) -> NDArray[np.bool_]:
+        """Whether the junction switched in each shot; of a key that was measured before, what was measured."""
+
+
+class Hardware(Device):
+    """Junctions behind a bench, one cycle of all neurons at a time.
+
+    The state is that of the card's law, which the measured spikes heat, and the history of each neuron: the
+    voltages of its last drives and whether it switched then. So a run can be cut and resumed, and the gradient is
+    that of the law, straight through the measured spike.
+
+    Args:
+        model: the card's law; its operation must be ``"drive and probe"``.
+        bench: measures, see `ipnet.bench.Bench`.
+        junctions: those that take turns, at least one.
+        label: of the run; with the number of the cycle it is the key under which answers are kept.
+        probes: voltage of the last pulse of a shot, for junctions that have one of their own [V], see
+            `ipnet.bench_procedures.trim`; the card's for the others.
+
+    Attributes:
+        report: called after each cycle.
+        expected: what the law said of each measured answer, cycle by cycle [1].
+        measured: whether the junction switched, in the same order.
+
+    Raises:
+        IPNetError: no junction, or another operation.
+    """
+
+    def __init__(
+        self,
+        model: MTJ,
+        bench: Answers,
+        junctions: Sequence[int],
+        label: str,
+        probes: Mapping[int, float] | None = None,
+    ) -> None:
+        super().__init__(model.card)
+        if not junctions:
+            raise IPNetError("hardware needs a junction; got none: name at least one that works.")
+        if not model.probes:
+            raise IPNetError(
+                f"hardware needs operation = 'drive and probe', so that a history can be replayed; card "
+                f"'{model.card.name}' has 'bias': change the clock."
+            )
+        self.model, self.bench, self.label = model, bench, label
+        self.probes = dict(probes or {})
+        self.alive, self.dead, self.cycles = list(junctions), list[int](), 0
+        self.report: Callable[[], None] = lambda: None
+        self.expected, self.measured = list[Floats](), list[Floats]()
+        self.depth = math.ceil(FORGOTTEN * float(model.tau_th.max()) / float(model.card.clock.t_cycle))
+        past = range(1, self.depth + 1)
+        self.state_names = (
+            *model.state_names,
+            *(f"drive {k} cycles ago [V]" for k in past),
+            *(f"whether it switched {k} cycles ago [1]" for k in past),
+        )
+
+    def rest(self, like: Tensor) -> State:
+        """Cold junctions without a history."""
+        none, zero = torch.full_like(like, _NONE), torch.zeros_like(like)
+        return (*self.model.rest(like), *[none] * self.depth, *[zero] * self.depth)
+
+    def cycle(self, V: Tensor, state: State, emit: Emit) -> tuple[Tensor, State]:
+        """Measure one cycle of every neuron."""
+        poles = self.model.poles
+        rises, driven, switched = state[:poles], state[poles : poles + self.depth], state[poles + self.depth :]
+        spikes = self._measured(V, driven, switched)
+
+        def answer(p: Tensor) -> Tensor:
+            self.expected.append(p.detach().double().cpu().numpy().ravel())
+            self.measured.append(spikes.double().cpu().numpy().ravel())
+            return emit(p + (spikes - p).detach())
+
+        emitted, after = self.model.cycle(V, rises, answer)
+        self.report()
+        return emitted, (*after, V.detach(), *driven[:-1], spikes, *switched[:-1])
+
+    def memory_cycles(self) -> float:
+        """Of the card's law."""
+        return self.model.memory_cycles()
+
+    def _measured(self, V: Tensor, driven: Sequence[Tensor], switched: Sequence[Tensor]) -> Tensor:
+        """Spikes 0 or 1, in the shape of V."""
+        now = V.detach().double().cpu().numpy().ravel()
+        past = [part.detach().double().cpu().numpy().ravel() for part in (*reversed(driven), *reversed(switched))]
+        asked = np.array([*past, now])  # drives, spikes, and the drive of this cycle [2 K + 1, N]
+        self.cycles += 1
+        answers, waiting = np.zeros(len(now), bool), np.arange(len(now))
+        turn = 0
+        while len(waiting):
+            waiting, turn = self._turn(asked, waiting, answers, turn), turn + 1
+        return torch.from_numpy(answers).to(V.device, V.dtype).view(V.shape)
+
+    def _turn(
+        self, asked: Floats, waiting: NDArray[np.int64], answers: NDArray[np.bool_], turn: int
+    ) -> NDArray[np.int64]:
+        """Ask the junctions that live for the neurons that wait; those whose junction died wait for another."""
+        left, serving = [], list(self.alive)
+        if not serving:
+            raise IPNetError(
+                f"all junctions are dead: {', '.join(map(str, self.dead))}; what was measured is in the journal: "
+                "put in another chip and go on with the same command."
+            )
+        for place, junction in enumerate(serving):
+            mine = waiting[place :: len(serving)]
+            if not len(mine):
+                continue
+            K, probe = self.depth, self.probes.get(junction, self.card.clock.V_probe)
+            shots = shots_of(self.model, asked[-1, mine], asked[:K, mine], asked[K:-1, mine], probe)
+            key = f"{self.label}/{self.cycles}/{turn}/{junction}"
+            try:
+                answers[mine] = self.bench.run(junction, shots, key)
+            except DeadJunction:
+                self.alive.remove(junction)
+                self.dead.append(junction)
+                left.append(mine)
+        return np.concatenate(left) if left else np.empty(0, np.int64)
+
+
+def shots_of(mtj: MTJ, V: Floats, driven: Floats, switched: Floats, probe: float) -> list[Shot]:
+    """The shots that ask neurons for their answer to a drive, after their histories.
+
+    Args:
+        mtj: the card's law.
+        V: drive of this cycle, of each neuron [N] [V].
+        driven: drives of the cycles before [K, N], the last one last; negative where there was none [V].
+        switched: whether the neuron switched in them [K, N].
+        probe: voltage of the last pulse [V].
+
+    Returns:
+        One for each neuron. Voltages are positive in the polarity that switches the resting state.
+    """
+    clock, rest = mtj.card.clock, mtj.resting
+    idle = clock.t_cycle - clock.t_pulse - clock.t_probe - clock.t_read - clock.t_reset
+    widths = np.array([clock.t_pulse, clock.t_probe, clock.t_read, clock.t_reset, idle])
+    alike = _same_power(mtj, mtj.V_read, rest), _same_power(mtj, mtj.V_reset, rest)
+    started, spiked = driven >= 0, switched > 0.5
+    probed = np.where(started, clock.V_probe, 0.0)
+    read = np.where(started, np.where(spiked, alike[0], clock.V_read), 0.0)
+    reset = np.where(started & spiked, alike[1], 0.0)
+    cycles = -np.stack(
+        [np.where(started, driven, 0.0), probed, read, reset, np.zeros_like(driven)], 1
+    )  # [K, 5, N]
+    lasting = widths > _SHORTEST
+    widths, cycles = widths[lasting], cycles[:, lasting]
+    history, shots = cycles.reshape(-1, len(V)), list[Shot]()
+    times, last = np.tile(widths, len(driven)), np.array([clock.t_pulse, clock.t_probe])
+    first = len(widths) * (len(driven) - started.sum(0))  # segments before the first cycle are left out
+    for n, begin in enumerate(first):
+        voltages = np.concatenate([history[begin:, n], [-V[n], probe]])
+        shots.append(Shot(voltages, np.concatenate([times[begin:], last])))
+    return shots
+
+
+def _same_power(mtj: MTJ, V: Tensor, rest: bool) -> float:
+    """The voltage that heats the resting state as V heats the switched one [V]."""
+    power = mtj.power(V, antiparallel=not rest)
+    return float((power * mtj.resistance(V, antiparallel=rest)).sqrt())

@@ -1,0 +1,275 @@
+"""A trained network whose memory stands on a bench, and the same network in software beside it."""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, ValidationError
+from torch import Tensor
+
+from ipnet.bench import DeadJunction
+from ipnet.bench_procedures import trim
+from ipnet.data import Split
+from ipnet.device.mtj import MTJ
+from ipnet.errors import IPNetError, invalid_config, unknown_name
+from ipnet.finished import Finished
+from ipnet.hardware import Answers, Hardware
+from ipnet.memory.intrinsic import Intrinsic
+from ipnet.network import Network
+from ipnet.results import Proportion, wilson
+from ipnet.seeds import make_seed
+
+HIL_FILE = "hil.json"
+_BINS = 8  # of expected probabilities, equally full
+_REPEATS = 10  # runs in software, each with draws of its own
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Bin(_Table):
+    """Answers that the law expected alike.
+
+    Args:
+        expected: mean probability by the law [1].
+        measured: share of them in which the junction switched.
+    """
+
+    expected: float
+    measured: Proportion
+
+
+class HilRun(_Table):
+    """One run of a network on a bench.
+
+    Args:
+        run: of the network, within its study.
+        study: its name.
+        place: of the memory that stands on the bench.
+        card: of its junctions.
+        identities: of the instruments.
+        simulated: whether the chip is the virtual laboratory's.
+        junctions: that took turns.
+        dead: those of them that were set aside.
+        data: name of the set.
+        real: whether the clips are recordings.
+        split: of the set.
+        items: names of the clips.
+        truth: their targets.
+        hardware: what the network answered with the bench.
+        software: what it answered without, in each of some runs.
+        answers: that were measured.
+        bins: of answers that the law expected alike, from the least likely on.
+        deviation: sum of measured minus expected answers, in standard deviations of what is expected by chance.
+    """
+
+    run: str
+    study: str
+    place: str
+    card: str
+    identities: tuple[str, ...]
+    simulated: bool
+    junctions: tuple[int, ...]
+    dead: tuple[int, ...]
+    data: str
+    real: bool
+    split: str
+    items: tuple[str, ...]
+    truth: tuple[int, ...]
+    hardware: tuple[int, ...]
+    software: tuple[tuple[int, ...], ...]
+    answers: int
+    bins: tuple[Bin, ...]
+    deviation: float
+
+    @property
+    def accuracy(self) -> Proportion:
+        """On the bench."""
+        return wilson(sum(a == b for a, b in zip(self.hardware, self.truth, strict=True)), len(self.truth))
+
+    @property
+    def foreseen(self) -> tuple[float, float, float]:
+        """Accuracy that the software foresees for one run of these clips, and the ends of 95 % [1].
+
+        Each clip is right with the share q of software runs; sum q +- 1.96 sqrt(sum q (1 - q)).
+        """
+        right = np.array(self.software) == np.array(self.truth)
+        q, n = right.mean(0), len(self.truth)
+        reach = 1.96 * math.sqrt(float((q * (1 - q)).sum())) + 0.5  # half a clip: counts are whole
+        total = float(q.sum())
+        return total / n, max(0.0, (total - reach) / n), min(1.0, (total + reach) / n)
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the accuracy on the bench lies where the software foresees it."""
+        _, low, high = self.foreseen
+        return low <= self.accuracy.value <= high
+
+
+def run_on_bench(
+    finished: Finished,
+    place: str,
+    bench: Answers,
+    junctions: Sequence[int],
+    *,
+    clips: int = 50,
+    split: Split = "validation",
+    probes: Mapping[int, float] | None = None,
+    identities: Sequence[str] = (),
+    simulated: bool = False,
+    report: Callable[[float], None] = lambda _: None,
+) -> HilRun:
+    """Run a trained network on clips of its data, with the memory of one position on a bench.
+
+    Args:
+        finished: the network; its memory at the place must be intrinsic.
+        place: of the memory.
+        bench: measures.
+        junctions: that take turns.
+        clips: of the split.
+        split: that the clips are of.
+        probes: see `ipnet.hardware.Hardware`.
+        identities: of the instruments, for the record.
+        simulated: whether the chip is simulated, for the record.
+        report: told the share of the frames that is done.
+
+    Raises:
+        IPNetError: no such memory, or more clips than there are; what the bench raises. What was measured stays in
+            the journal, and the same call goes on with it.
+    """
+    items = finished.task.items(split)
+    if not 1 <= clips <= len(items):
+        raise IPNetError(f"the clips must be 1 to {len(items)}, as many as the split has; got {clips}.")
+    x, y = items.batch(list(range(clips)))
+    network, memory = finished.network, _memory(finished.network, place)
+    network.eval()
+    software = []
+    for repeat in range(_REPEATS):
+        _sample(memory, repeat)
+        software.append(_predicted(finished, x))
+    label = f"{finished.source}/{place}/{split}/{clips}"
+    devices = _on_bench(memory, bench, junctions, label, probes)
+    for device in devices:
+        device.report = lambda: report(sum(one.cycles for one in devices) / (len(x) * len(devices)))
+    hardware = _predicted(finished, x)
+    expected = np.concatenate([part for device in devices for part in device.expected])
+    measured = np.concatenate([part for device in devices for part in device.measured])
+    return HilRun(
+        run=finished.run.name,
+        study=finished.run.study,
+        place=place,
+        card=devices[0].card.name,
+        identities=tuple(identities),
+        simulated=simulated,
+        junctions=tuple(junctions),
+        dead=tuple(sorted({number for device in devices for number in device.dead})),
+        data=finished.result.data["name"],
+        real=bool(finished.result.data["real"]),
+        split=split,
+        items=tuple(items.names[:clips]),
+        truth=tuple(y.tolist()),
+        hardware=hardware,
+        software=tuple(software),
+        answers=len(measured),
+        bins=bins_of(expected, measured),
+        deviation=float((measured - expected).sum() / np.sqrt((expected * (1 - expected)).sum())),
+    )
+
+
+def card_of_memory(finished: Finished, place: str) -> str:
+    """The card of the junctions of a memory, by name or path, as the run's configuration names it.
+
+    Raises:
+        IPNetError: see `run_on_bench`.
+    """
+    _memory(finished.network, place)
+    options = finished.run.memory.get(finished.run.memory_name, {})
+    return str(options.get("card", "mtj-thermal"))
+
+
+def trim_all(bench: Answers, junctions: Sequence[int], model: MTJ) -> dict[int, float]:
+    """The probe voltage of each junction that lives [V], see `ipnet.bench_procedures.trim`.
+
+    Raises:
+        IPNetError: none lives.
+    """
+    probes, why = dict[int, float](), list[str]()
+    for junction in junctions:
+        try:
+            probes[junction] = trim(bench, junction, model, label=f"trim/{junction}")
+        except DeadJunction as error:
+            why.append(str(error))
+    if not probes:
+        raise IPNetError(f"one junction at least must live; got: {' '.join(why)} Put in another chip.")
+    return probes
+
+
+def bins_of(expected: Any, measured: Any, count: int = _BINS) -> tuple[Bin, ...]:
+    """Answers in bins of equally many, by what the law expected.
+
+    Example:
+        >>> [bin.expected for bin in bins_of(np.array([0.1, 0.3]), np.array([0.0, 1.0]), 2)]
+        [0.1, 0.3]
+    """
+    order = np.argsort(expected, kind="stable")
+    parts = [part for part in np.array_split(order, count) if len(part)]
+    return tuple(
+        Bin(expected=float(expected[part].mean()), measured=wilson(int(measured[part].sum()), len(part)))
+        for part in parts
+    )
+
+
+def _memory(network: Network, place: str) -> Intrinsic:
+    if place not in network.memories:
+        raise unknown_name("position with a memory", place, network.memories)
+    memory = network.memories[place]
+    if not isinstance(memory, Intrinsic) or not all(isinstance(n.device, MTJ) for n in memory.neurons):
+        raise IPNetError(
+            f"the memory at '{place}' must be of magnetic tunnel junctions, to stand on a bench; got "
+            f"'{network.memory_name}': train an intrinsic memory without variation."
+        )
+    return memory
+
+
+def _sample(memory: Intrinsic, seed: int) -> None:
+    """Single spikes, drawn anew."""
+    for number, neuron in enumerate(memory.neurons):
+        neuron.emission = "sample"
+        neuron.generator.manual_seed(make_seed(seed, number))
+
+
+def _on_bench(
+    memory: Intrinsic, bench: Answers, junctions: Sequence[int], label: str, probes: Mapping[int, float] | None
+) -> list[Hardware]:
+    devices = []
+    for number, neuron in enumerate(memory.neurons):
+        if isinstance(neuron.device, MTJ):
+            device = Hardware(neuron.device.double(), bench, junctions, f"{label}/{number}", probes)
+            neuron.device, neuron.backend, neuron.emission = device, "reference", "expectation"
+            devices.append(device)
+    return devices
+
+
+def _predicted(finished: Finished, x: Tensor) -> tuple[int, ...]:
+    with torch.no_grad():
+        outputs, _state = finished.network(x)
+        answers = finished.task.predict(finished.task.combine(outputs))
+    return tuple(int(answer) for answer in answers)
+
+
+def read_hil(path: Path) -> HilRun:
+    """A file of `ipnet hil run`.
+
+    Raises:
+        IPNetError: it is none.
+    """
+    try:
+        return HilRun.model_validate_json(path.read_text("utf-8"))
+    except ValidationError as error:
+        raise invalid_config(error, HilRun, f"run on a bench '{path}'") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise IPNetError(f"run on a bench '{path}' cannot be read: {error}.") from error

@@ -1,0 +1,143 @@
+"""On a virtual laboratory: an unknown junction is measured, becomes a card, and runs in a network."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from ipnet.bench_file import Address, BenchFile, open_bench
+from ipnet.bench_procedures import characterise
+from ipnet.cache import write_atomically
+from ipnet.cards import format_card
+from ipnet.config import Run, read_config
+from ipnet.data import DATA
+from ipnet.errors import IPNetError
+from ipnet.finished import load_finished
+from ipnet.fit import fit, load_junction
+from ipnet.fit_result import Fit
+from ipnet.fitted_card import fitted_card
+from ipnet.hil import HIL_FILE, HilRun, run_on_bench, trim_all
+from ipnet.simulated_measurement import format_measurements
+from ipnet.study import check_runs, execute_all
+
+JUNCTIONS = 8
+BASE = "mtj-thermal"
+_MEASURED, _TRAINED = 0.2, 0.5  # shares of the demonstration that are done by then
+
+LIMITS = """\
+# Of the virtual laboratory's chip: nothing can be broken but a simulation.
+V_max = { value = 0.45, unit = "V", assumed = "above the clock's 0.40 V" }
+I_max = { value = 0.5, unit = "mA", assumed = "0.45 V on the smaller resistance, and spread" }
+P_max = { value = 0.2, unit = "mW", assumed = "the same" }
+t_min = { value = 10, unit = "ns", assumed = "the probe" }
+t_max = { value = 1, unit = "us", assumed = "ten times the drive" }
+duty = { value = 0.5, unit = "1", assumed = "half" }
+pulses = { value = 1e9, unit = "1", assumed = "no wear in a simulation" }
+rise_max = { value = 150, unit = "K", assumed = "published rises reach 145 K (D. H. Lee et al.)" }
+"""
+
+
+@contextmanager
+def virtual_laboratory(seed: int, faults: Path | None = None) -> Iterator[dict[str, str]]:
+    """A laboratory in a process of its own; VISA addresses of its instruments, by part.
+
+    Raises:
+        IPNetError: it does not start.
+    """
+    words = ["lab", "serve", "--card", BASE, "--junctions", str(JUNCTIONS), "--seed", str(seed), "--json"]
+    words += ["--faults", str(faults)] if faults else []
+    process = subprocess.Popen(
+        [sys.executable, "-m", "ipnet.cli", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        line = process.stdout.readline() if process.stdout else ""
+        if not line:
+            raise IPNetError(f"the virtual laboratory must start; got: {(process.communicate()[1] or '').strip()}")
+        yield json.loads(line)
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+def run_demo(
+    folder: Path, *, seed: int = 0, clips: int = 50, report: Callable[[float, str], None] = lambda *_: None
+) -> tuple[HilRun, list[str]]:
+    """Measure, fit, train, run on the chip, compare; killed, the same call goes on where it stopped.
+
+    Args:
+        folder: for the measurement, the card, the trained run, the journals and the outcome.
+        seed: of the chip.
+        clips: that run through the bench.
+        report: told the share that is done, and what is being done.
+
+    Returns:
+        The run on the bench, and what was fitted, in lines.
+
+    Raises:
+        IPNetError: what a part of it raises.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    limits = folder / "limits.toml"
+    write_atomically(limits, lambda path: path.write_text(LIMITS, "utf-8"))
+    with virtual_laboratory(seed) as addresses:
+        drivers = {"generator": "keysight_81160a", "meter": "keithley_2600", "digitiser": "keysight_infiniivision"}
+        file = BenchFile(
+            card=BASE,
+            limits=str(limits),
+            junctions=tuple(range(JUNCTIONS)),
+            simulated=True,
+            **{part: Address(driver=driver, address=addresses[part]) for part, driver in drivers.items()},
+        )
+        card, fitted = _measured(file, folder, lambda share: report(_MEASURED * share, "measuring a junction"))
+        finished = load_finished(_trained(card, folder, lambda share: report(_MEASURED + 0.3 * share, "training")))
+        with open_bench(file, folder / f"run-{seed}.sqlite", card=str(card)) as (bench, mtj):
+            probes = trim_all(bench, file.junctions, mtj)
+            found = run_on_bench(
+                finished,
+                "frontier",
+                bench,
+                sorted(probes),
+                clips=clips,
+                probes=probes,
+                identities=list(bench.journal.identities.values()),
+                simulated=file.simulated,
+                report=lambda share: report(_TRAINED + (1 - _TRAINED) * share, "running on the chip"),
+            )
+    text = found.model_dump_json(indent=1) + "\n"
+    write_atomically(folder / HIL_FILE, lambda path: path.write_text(text, "utf-8"))
+    return found, _lines(fitted)
+
+
+def _measured(file: BenchFile, folder: Path, report: Callable[[float], None]) -> tuple[Path, Fit]:
+    """The card of the first junction of a bench."""
+    with open_bench(file, folder / "characterise.sqlite") as (bench, mtj):
+        rows = characterise(bench, file.junctions[0], mtj, report=report)
+    write_atomically(folder / "data.csv", lambda path: path.write_text(format_measurements(rows), "utf-8"))
+    found, card = fit(rows, load_junction(BASE)), folder / "card.toml"
+    write_atomically(card, lambda path: path.write_text(format_card(fitted_card(found, "card")), "utf-8"))
+    return card, found
+
+
+def _trained(card: Path, folder: Path, report: Callable[[float], None]) -> Path:
+    """A small network with junctions of this card at the sensor; its folder."""
+    name = "nmnist"
+    try:
+        DATA.build(name)
+    except IPNetError:  # no recordings
+        name = "simulated_gesture"
+    chosen: list[str] = [f"data.name={name}", f"memory.intrinsic.card={json.dumps(str(card.resolve()))}"]
+    run = read_config(Run, "hil", ["contender=intrinsic@frontier", *chosen])
+
+    def told(*_: Any) -> Callable[[float, str], None]:
+        return lambda share, _note: report(share)
+
+    execute_all(check_runs([run], folder, lambda *_: None), told)
+    return folder / run.study / run.name
+
+
+def _lines(fitted: Fit) -> list[str]:
+    """What was fitted, with intervals."""
+    return [str(estimate) for estimate in fitted.estimates.values()]

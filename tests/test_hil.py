@@ -1,0 +1,164 @@
+"""From an unknown junction to a network on a bench: procedures on a simulated chip, and the whole story once."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from ipnet.bench import DeadJunction
+from ipnet.bench_file import read_bench
+from ipnet.bench_procedures import characterise, halfway, trim
+from ipnet.device.mtj import MTJ
+from ipnet.errors import IPNetError
+from ipnet.finished import load_finished
+from ipnet.fit import fit, load_junction
+from ipnet.hil import HilRun, bins_of, read_hil, run_on_bench, trim_all
+from ipnet.measurement import read_measurements
+from ipnet.shots import Shot, protocol_of, waveform
+from ipnet.simulated_measurement import format_measurements
+from ipnet.virtual_chip import Chip
+from tiny import write_tiny_study
+
+TRUE = {"V_c0": 0.334, "delta": 41.0, "R_th": (1.9e6,), "tau_th": (0.8e-6,)}
+
+
+class ChipBench:
+    """A chip without instruments: shots in, answers out, kept by key as a journal keeps them."""
+
+    def __init__(self, chip: Chip, mtj: MTJ, dead: tuple[int, ...] = ()) -> None:
+        self.chip, self.protocol, self.dead = chip, protocol_of(mtj), dead
+        self.R = float(mtj.card.parameters.R_P), float(mtj.card.parameters.R_AP)
+        self.kept: dict[str, NDArray[np.bool_]] = {}
+
+    def run(self, junction: int, shots: Sequence[Shot], key: str) -> NDArray[np.bool_]:
+        if junction in self.dead:
+            raise DeadJunction(junction, "it does not switch")
+        if key not in self.kept:
+            samples, reads = waveform(shots, self.protocol)
+            current = self.chip.play(junction, samples, self.protocol.sample_time)[reads]
+            threshold = -self.protocol.V_read * (1 / self.R[0] + 1 / self.R[1]) / 2
+            self.kept[key] = np.asarray(current > threshold)
+        return self.kept[key]
+
+
+@pytest.fixture(scope="module")
+def expected() -> MTJ:
+    return load_junction("mtj-thermal")
+
+
+def chip(*true: dict[str, object], seed: int = 0) -> Chip:
+    return Chip("mtj-thermal", seed=seed, true=true or ({},))
+
+
+def test_an_unknown_junction_is_found_and_fitted(expected: MTJ, tmp_path: Path) -> None:
+    bench = ChipBench(chip(TRUE), expected)
+    middle = halfway(bench, 0, expected, 100e-9, "half")
+    assert middle == pytest.approx(0.334 * 0.89, rel=0.03)
+    rows = characterise(bench, 0, expected, trials=300, delays=(0.3e-6, 1e-6, 3e-6))
+    (tmp_path / "data.csv").write_text(format_measurements(rows))
+    found = fit(read_measurements(tmp_path / "data.csv", expected), expected)
+    estimates = found.estimates
+    for name, value in (("V_c0", 0.334), ("delta", 41.0)):
+        estimate = estimates[name]
+        wider = 0.5 * (estimate.high - estimate.low)  # a 95 % interval misses now and then; twice as wide does not
+        assert estimate.low - wider < value < estimate.high + wider, str(estimate)
+        assert estimate.high / estimate.low < 1.2
+    assert any(name.startswith("tau_th") for name in estimates)
+
+
+def test_a_trimmed_probe_gives_the_answer_of_the_card(expected: MTJ) -> None:
+    bench = ChipBench(chip({"V_c0": 0.30}, {"V_c0": 0.34}), expected)
+    probes = trim_all(bench, (0, 1), expected)
+    assert probes[0] < float(expected.V_probe) < probes[1]
+    cold = expected.rest(expected.V_probe)
+    wanted = float(expected.p_switch(expected.V_probe, expected.t_probe, cold))
+    for junction, V in probes.items():
+        shots = [Shot(np.array([V]), np.array([10e-9]))] * 4000
+        assert bench.run(junction, shots, f"check {junction}").mean() == pytest.approx(wanted, abs=0.03)
+
+
+def test_what_does_not_switch_is_said(expected: MTJ) -> None:
+    with pytest.raises(
+        IPNetError, match=r"junction 0 must switch in half of the shots somewhere from .* it does in"
+    ):
+        halfway(ChipBench(chip({"V_c0": 0.9}), expected), 0, expected, 100e-9, "half")
+    assert list(trim_all(ChipBench(chip({}, {}), expected, dead=(0,)), (0, 1), expected)) == [1]
+    with pytest.raises(IPNetError, match=r"one junction at least must live; got: junction 0 is dead"):
+        trim_all(ChipBench(chip({}), expected, dead=(0,)), (0,), expected)
+    assert trim(ChipBench(chip({}), expected), 0, expected) == pytest.approx(0.285, abs=0.004)
+
+
+@pytest.fixture(scope="module")
+def finished_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from ipnet.config import Study, read_config
+    from ipnet.study import check_runs, execute_all
+
+    folder = tmp_path_factory.mktemp("trained")
+    path = write_tiny_study(folder, contenders='["intrinsic"]', epochs=1)
+    study = read_config(Study, path, ['memory.intrinsic.emission="sample"', "task.size=[2, 2]"])
+    execute_all(check_runs(study.runs(), folder, lambda *_: None), lambda *_: lambda *_: None)
+    return folder / "tiny" / "intrinsic-seed0"
+
+
+def test_a_network_on_the_bench_agrees_with_the_software(
+    finished_folder: Path, expected: MTJ, tmp_path: Path
+) -> None:
+    bench = ChipBench(chip({}, {}), expected)
+    shares: list[float] = []
+    found = run_on_bench(
+        load_finished(finished_folder), "frontier", bench, (0, 1), clips=6, report=shares.append, simulated=True
+    )
+    assert found.answers == 6 * 4 * 2 * 2 * 2
+    assert shares[-1] == 1
+    assert abs(found.deviation) < 4
+    assert len(found.hardware) == len(found.truth) == 6
+    assert sum(part.measured.n for part in found.bins) == found.answers
+    assert found.foreseen[1] <= found.foreseen[0] <= found.foreseen[2]
+    (tmp_path / "hil.json").write_text(found.model_dump_json())
+    assert read_hil(tmp_path / "hil.json") == found
+    again = run_on_bench(load_finished(finished_folder), "frontier", bench, (0, 1), clips=6, simulated=True)
+    assert again == found  # every answer came from what was kept
+
+
+def test_a_chip_that_is_no_such_junction_is_seen(finished_folder: Path, expected: MTJ) -> None:
+    bench = ChipBench(chip({"V_c0": 0.31}), expected)
+    found = run_on_bench(load_finished(finished_folder), "frontier", bench, (0,), clips=6)
+    assert found.deviation > 6
+
+
+def test_agreement_is_judged_by_what_the_software_foresees(finished_folder: Path, expected: MTJ) -> None:
+    bench = ChipBench(chip({}), expected)
+    found = run_on_bench(load_finished(finished_folder), "frontier", bench, (0,), clips=6)
+
+    def made(right: int, foreseen: float) -> HilRun:
+        truth, n = (0,) * 40, 10
+        software = tuple(tuple(int(i >= foreseen * 40) for i in range(40)) for _ in range(n))
+        hardware = tuple(int(i >= right) for i in range(40))
+        return found.model_copy(update={"truth": truth, "hardware": hardware, "software": software})
+
+    assert made(30, 0.75).agrees
+    assert not made(20, 0.75).agrees
+    assert made(30, 0.75).accuracy.successes == 30
+
+
+def test_bins_hold_equally_many() -> None:
+    p = np.linspace(0.1, 0.9, 80)
+    parts = bins_of(p, (p > 0.5).astype(float), 4)
+    assert [part.measured.n for part in parts] == [20] * 4
+    assert [part.measured.value for part in parts] == [0, 0, 1, 1]
+
+
+def test_what_cannot_run_on_a_bench(finished_folder: Path, expected: MTJ, tmp_path: Path) -> None:
+    bench, finished = ChipBench(chip({}), expected), load_finished(finished_folder)
+    with pytest.raises(IPNetError, match="unknown position with a memory 'stem'"):
+        run_on_bench(finished, "stem", bench, (0,), clips=2)
+    with pytest.raises(IPNetError, match=r"the clips must be 1 to \d+"):
+        run_on_bench(finished, "frontier", bench, (0,), clips=10_000)
+    (tmp_path / "broken.json").write_text("{}")
+    with pytest.raises(IPNetError, match="run on a bench"):
+        read_hil(tmp_path / "broken.json")
+    (tmp_path / "bench.toml").write_text('card = "mtj-thermal"\njunctions = []\n')
+    with pytest.raises(IPNetError, match=r"bench 'bench\.toml'"):
+        read_bench(tmp_path / "bench.toml")
