@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from ipnet.bench_file import read_bench
 from ipnet.cli import app
 from ipnet.cost_report import ContenderCost, CostReport, read_costs
+from ipnet.instrument import INSTRUMENTS
+from ipnet.limits import Limits
 from ipnet.perturbation import PERTURBATIONS
 from ipnet.robustness import declare
 
@@ -85,6 +88,18 @@ def test_the_ratios_on_the_page_about_cost_are_those_of_the_files() -> None:
         for cell, over in zip(cells, ("bank", "intrinsic@frontier"), strict=True):
             spread = found[over]
             assert cell == f"{spread.value:.3g} [{spread.low:.3g}, {spread.high:.3g}]"
+
+
+def test_the_bench_on_the_page_about_hardware_is_one(tmp_path: Path) -> None:
+    page = (DOCS / "hardware.md").read_text("utf-8")
+    (example,) = re.findall(r"```toml\n(.*?)```", page, re.S)
+    (tmp_path / "bench.toml").write_text(example, "utf-8")
+    assert read_bench(tmp_path / "bench.toml").generator.driver in INSTRUMENTS
+    for command in re.findall(r"`ipnet hil (\w+)", page):
+        assert CliRunner().invoke(app, ["hil", command, "--help"]).exit_code == 0
+    assert set(re.findall(r"`(\w+)`", page.split("The limits file has")[1].split("each with")[0])) == set(
+        Limits.model_fields
+    )
 
 
 def test_the_page_about_memory_tasks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ipnet.bench import DeadJunction
 from ipnet.bench_file import read_bench
 from ipnet.bench_procedures import characterise, halfway, trim
+from ipnet.claims import ledger
 from ipnet.device.mtj import MTJ
 from ipnet.errors import IPNetError
 from ipnet.finished import load_finished
@@ -141,6 +142,20 @@ def test_agreement_is_judged_by_what_the_software_foresees(finished_folder: Path
     assert made(30, 0.75).agrees
     assert not made(20, 0.75).agrees
     assert made(30, 0.75).accuracy.successes == 30
+
+
+def test_the_claim_needs_what_is_foreseen_and_a_chip_that_is_real(finished_folder: Path, expected: MTJ) -> None:
+    found = run_on_bench(load_finished(finished_folder), "frontier", ChipBench(chip({}), expected), (0,), clips=6)
+    agreeing = found.model_copy(update={"hardware": found.truth, "software": (found.truth,) * 10, "real": True})
+    other = agreeing.model_copy(update={"hardware": tuple(1 - min(t, 1) for t in found.truth)})
+
+    def verdict(*runs: HilRun) -> str:
+        return next(row.verdict for row in ledger([], (), (), (), runs) if row.id == "hil")
+
+    assert verdict() == "not attempted"
+    assert verdict(agreeing.model_copy(update={"simulated": True})) == "supported on simulated data"
+    assert verdict(agreeing) == "reproduced"
+    assert verdict(agreeing.model_copy(update={"simulated": True}), other) == "differs"
 
 
 def test_bins_hold_equally_many() -> None:

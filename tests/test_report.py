@@ -317,4 +317,4 @@ def test_a_folder_with_nothing_names_the_commands(ipnet: Command, tmp_path: Path
     code, _, err = ipnet("report", tmp_path)
     assert code == 2
     assert err.count("\n") == 1
-    assert "run `ipnet study`, `ipnet tasks battery` or `ipnet cost` first" in err
+    assert "run `ipnet study`, `ipnet tasks battery`, `ipnet cost` or `ipnet hil` first" in err

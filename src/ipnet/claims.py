@@ -20,6 +20,8 @@ Rules, each of which is named again in the reason of its row:
   study, counted on clips and priced: the published ratio must lie in the interval over the ranges of all prices.
 * area: of a neuron of one junction with a periphery of its own, at 28 nm: 1.5 um2 must lie in that interval, and
   the published LIF neuron must be more than 20 times larger.
+* hil: the accuracy of a network whose memory stood on a bench must lie where ten runs in software foresee it; a
+  simulated chip never yields "reproduced".
 * all_mtj: a network exists in which every activation and the memory are junctions, and the interval of its
   accuracy lies above chance.
 * raw_device: no parameter of the card is assumed.
@@ -45,6 +47,9 @@ from ipnet.cost_report import CostReport, read_costs
 from ipnet.driving_claim import driving
 from ipnet.errors import IPNetError
 from ipnet.finding import Finding, Verdict
+from ipnet.hil import PATTERN as BENCHES
+from ipnet.hil import HilRun, read_benches
+from ipnet.hil_claim import hil
 from ipnet.memory_claims import memory
 from ipnet.noise_claim import noise
 from ipnet.prediction_error import error_studies
@@ -116,11 +121,13 @@ class Evidence(NamedTuple):
         results: below it, with the files that they were read from.
         batteries: in it.
         costs: in it.
+        benches: runs on a bench in it.
     """
 
     results: list[tuple[Path, Result]]
     batteries: list[WrittenBattery]
     costs: list[CostReport]
+    benches: list[HilRun]
 
 
 def read_evidence(folder: Path) -> Evidence:
@@ -129,15 +136,15 @@ def read_evidence(folder: Path) -> Evidence:
     Raises:
         IPNetError: no such folder, nothing in it, or a damaged file.
     """
-    batteries, costs = read_batteries(folder), read_costs(folder)
+    others = read_batteries(folder), read_costs(folder), read_benches(folder)
     if any(folder.rglob(RESULT_FILE)) or not folder.is_dir():
-        return Evidence(find_results(folder), batteries, costs)
-    if not batteries and not costs:
+        return Evidence(find_results(folder), *others)
+    if not any(others):
         raise IPNetError(
-            f"no {RESULT_FILE} below '{folder}' and no {PATTERN} or {COSTS} in it; run `ipnet study`, "
-            "`ipnet tasks battery` or `ipnet cost` first."
+            f"no {RESULT_FILE} below '{folder}' and no {PATTERN}, {COSTS} or {BENCHES} in it; run `ipnet study`, "
+            "`ipnet tasks battery`, `ipnet cost` or `ipnet hil` first."
         )
-    return Evidence([], batteries, costs)
+    return Evidence([], *others)
 
 
 def ledger(
@@ -145,6 +152,7 @@ def ledger(
     tested: Sequence[Tested] = (),
     batteries: Sequence[WrittenBattery] = (),
     costs: Sequence[CostReport] = (),
+    benches: Sequence[HilRun] = (),
 ) -> list[Row]:
     """One row per published claim, in the order of the list.
 
@@ -153,6 +161,7 @@ def ledger(
         tested: those of them that were tested under perturbations, on the test split.
         batteries: cards that performed human memory tasks.
         costs: memories that were counted and priced.
+        benches: networks that ran on a bench.
 
     Raises:
         IPNetError: two results of one study with the same contender and seed, or runs under perturbations that
@@ -165,7 +174,7 @@ def ledger(
     of_classes = sorted(comparisons(results), key=_weight, reverse=True)
     findings = {name: rule(of_classes) for name, rule in RULES.items()}
     findings |= {"driving": driving(error_studies(results)), "noise": noise(studies(tested))}
-    findings |= memory(batteries) | cost(costs)
+    findings |= memory(batteries) | cost(costs) | {"hil": hil(benches)}
     return [_row(claim, findings.get(claim.id)) for claim in published_claims()]
 
 

@@ -168,7 +168,7 @@ def report(
     from ipnet.study_numbers import study_numbers
 
     page = write_report(runs, output or runs / "report.html")
-    found, batteries, costs = read_evidence(runs)
+    found, batteries, costs, _ = read_evidence(runs)
     results = [result for _, result in found]
     table = write_tables(results, page.with_name(TABLE_FILE), batteries, costs)
     if as_json:
@@ -189,17 +189,21 @@ def claims(
     """The ledger: every claim of arXiv:2512.15829, what was found, on which data, and the verdict."""
     from ipnet.claims import ledger, read_evidence
     from ipnet.cost_report import read_costs
+    from ipnet.hil import read_benches
     from ipnet.robustness_curve import read_tested
     from ipnet.written_battery import read_batteries
 
     if runs:
         parts = [read_evidence(folder) for folder in runs]
-        found, batteries, costs = ([entry for part in kind for entry in part] for kind in zip(*parts, strict=True))
+        found, batteries, costs, benches = (
+            [entry for part in kind for entry in part] for kind in zip(*parts, strict=True)
+        )
     else:
         found = _evidence()
         batteries = [battery for folder in _shipped() for battery in read_batteries(folder)]
         costs = [cost for folder in _shipped() for cost in read_costs(folder)]
-    rows = ledger([result for _, result in found], read_tested(found), batteries, costs)
+        benches = [run for folder in _shipped() for run in read_benches(folder)]
+    rows = ledger([result for _, result in found], read_tested(found), batteries, costs, benches)
     if as_json:
         print_json([row.model_dump() for row in rows])
         return

@@ -74,14 +74,14 @@ def run(
     from ipnet.bench_file import open_bench, read_bench
     from ipnet.cache import write_atomically
     from ipnet.finished import load_finished
-    from ipnet.hil import card_of_memory, run_on_bench, trim_all
+    from ipnet.hil import junction_of, run_on_bench, trim_all
 
     file, finished = read_bench(bench), load_finished(folder)
-    card = card_of_memory(finished, layer)
+    card, junction = junction_of(finished, layer)
     with bars("hardware in the loop", quiet=as_json) as progress, resumable():
         done = progress.run(finished.run.name, 0, 1)
-        with open_bench(file, journal, card=card) as (opened, mtj):
-            probes = trim_all(opened, file.junctions, mtj)
+        with open_bench(file, journal, card=card) as (opened, _):
+            probes = trim_all(opened, file.junctions, junction)
             found = run_on_bench(
                 finished,
                 layer,

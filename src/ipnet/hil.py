@@ -22,7 +22,7 @@ from ipnet.network import Network
 from ipnet.results import Proportion, wilson
 from ipnet.seeds import make_seed
 
-HIL_FILE = "hil.json"
+PATTERN = "hil*.json"
 _BINS = 8  # of expected probabilities, equally full
 _REPEATS = 10  # runs in software, each with draws of its own
 
@@ -180,15 +180,17 @@ def run_on_bench(
     )
 
 
-def card_of_memory(finished: Finished, place: str) -> str:
-    """The card of the junctions of a memory, by name or path, as the run's configuration names it.
+def junction_of(finished: Finished, place: str) -> tuple[str, MTJ]:
+    """Card of the junctions of a memory, as the run's configuration names it, and one of them, with its clock.
 
     Raises:
         IPNetError: see `run_on_bench`.
     """
-    _memory(finished.network, place)
+    device = _memory(finished.network, place).neurons[0].device
+    if not isinstance(device, MTJ):
+        raise IPNetError(f"the memory at '{place}' must be of magnetic tunnel junctions, to stand on a bench.")
     options = finished.run.memory.get(finished.run.memory_name, {})
-    return str(options.get("card", "mtj-thermal"))
+    return str(options.get("card", device.card.name)), device
 
 
 def trim_all(bench: Answers, junctions: Sequence[int], model: MTJ) -> dict[int, float]:
@@ -259,6 +261,15 @@ def _predicted(finished: Finished, x: Tensor) -> tuple[int, ...]:
         outputs, _state = finished.network(x)
         answers = finished.task.predict(finished.task.combine(outputs))
     return tuple(int(answer) for answer in answers)
+
+
+def read_benches(folder: Path) -> list[HilRun]:
+    """The files of `ipnet hil run` in a folder.
+
+    Raises:
+        IPNetError: a file that is none, by name.
+    """
+    return [read_hil(path) for path in sorted(folder.glob(PATTERN))]
 
 
 def read_hil(path: Path) -> HilRun:

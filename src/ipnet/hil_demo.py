@@ -19,7 +19,7 @@ from ipnet.finished import load_finished
 from ipnet.fit import fit, load_junction
 from ipnet.fit_result import Fit
 from ipnet.fitted_card import fitted_card
-from ipnet.hil import HIL_FILE, HilRun, run_on_bench, trim_all
+from ipnet.hil import HilRun, junction_of, run_on_bench, trim_all
 from ipnet.simulated_measurement import format_measurements
 from ipnet.study import check_runs, execute_all
 
@@ -89,12 +89,13 @@ def run_demo(
             limits=str(limits),
             junctions=tuple(range(JUNCTIONS)),
             simulated=True,
+            shots_per_batch=55,  # nothing dies here; a bench of its own keeps to 14
             **{part: Address(driver=driver, address=addresses[part]) for part, driver in drivers.items()},
         )
         card, fitted = _measured(file, folder, lambda share: report(_MEASURED * share, "measuring a junction"))
         finished = load_finished(_trained(card, folder, lambda share: report(_MEASURED + 0.3 * share, "training")))
-        with open_bench(file, folder / f"run-{seed}.sqlite", card=str(card)) as (bench, mtj):
-            probes = trim_all(bench, file.junctions, mtj)
+        with open_bench(file, folder / f"run-{seed}.sqlite", card=str(card)) as (bench, _):
+            probes = trim_all(bench, file.junctions, junction_of(finished, "frontier")[1])
             found = run_on_bench(
                 finished,
                 "frontier",
@@ -107,7 +108,7 @@ def run_demo(
                 report=lambda share: report(_TRAINED + (1 - _TRAINED) * share, "running on the chip"),
             )
     text = found.model_dump_json(indent=1) + "\n"
-    write_atomically(folder / HIL_FILE, lambda path: path.write_text(text, "utf-8"))
+    write_atomically(folder / "hil.json", lambda path: path.write_text(text, "utf-8"))
     return found, _lines(fitted)
 
 

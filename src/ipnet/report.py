@@ -47,7 +47,7 @@ def write_report(results_folder: Path, output: Path) -> Path:
     Raises:
         IPNetError: no results, a damaged file, or the file cannot be written.
     """
-    found, batteries, costs = read_evidence(results_folder)
+    found, batteries, costs, benches = read_evidence(results_folder)
     results = [result for _, result in found]
     paths = {id(result): path for path, result in found}
     studies, measured = comparisons(results), error_studies(results)
@@ -59,7 +59,7 @@ def write_report(results_folder: Path, output: Path) -> Path:
         batteries=[_battery(battery, number) for number, battery in enumerate(batteries, 1)],
         costs=[_cost(report, number) for number, report in enumerate(costs, 1)],
         cards_figure=_cards(batteries) if len(batteries) > 1 else None,
-        ledger=ledger(results, read_tested(found), batteries, costs),
+        ledger=ledger(results, read_tested(found), batteries, costs, benches),
         own=_own(results),
         runs=[_provenance(result, paths[id(result)], results_folder) for result in results],
         folder=results_folder.resolve().name,
