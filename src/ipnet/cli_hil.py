@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ipnet.console import Json, bars, print_json, resumable, show
+from ipnet.errors import IPNetError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -147,6 +148,8 @@ def demo(
         show(_table(found))
         for line in said:
             typer.echo(line)
+    if not found.agrees:
+        raise IPNetError("the accuracy on the chip must lie where the software foresees it; it does not.")
 
 
 def _numbers(found: "HilRun") -> dict[str, Any]:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ipnet.bench_file import Address, BenchFile, open_bench
 from ipnet.bench_procedures import characterise
 from ipnet.cache import write_atomically
@@ -20,11 +22,12 @@ from ipnet.fit import fit, load_junction
 from ipnet.fit_result import Fit
 from ipnet.fitted_card import fitted_card
 from ipnet.hil import HilRun, junction_of, run_on_bench, trim_all
-from ipnet.simulated_measurement import format_measurements
+from ipnet.simulated_measurement import format_measurements, voltage_at
 from ipnet.study import check_runs, execute_all
 
 JUNCTIONS = 8
 BASE = "mtj-thermal"
+COLD_ANSWER = 0.3  # of a cold junction to the probe of the trained network: a hot one answers in most cases
 _MEASURED, _TRAINED = 0.2, 0.5  # shares of the demonstration that are done by then
 
 LIMITS = """\
@@ -129,7 +132,14 @@ def _trained(card: Path, folder: Path, report: Callable[[float], None]) -> Path:
         DATA.build(name)
     except IPNetError:  # no recordings
         name = "simulated_gesture"
-    chosen: list[str] = [f"data.name={name}", f"memory.intrinsic.card={json.dumps(str(card.resolve()))}"]
+    junction = load_junction(card)
+    cold = [torch.tensor([value], dtype=torch.float64) for value in (float(junction.t_probe), 0.0, 0.0, 0.0, 0.0)]
+    V_probe = float(voltage_at(junction, COLD_ANSWER, cold)[0])
+    chosen = [
+        f"data.name={name}",
+        f"memory.intrinsic.card={json.dumps(str(card.resolve()))}",
+        f"memory.intrinsic.clock.V_probe={V_probe:.4f}",
+    ]
     run = read_config(Run, "hil", ["contender=intrinsic@frontier", *chosen])
 
     def told(*_: Any) -> Callable[[float, str], None]:

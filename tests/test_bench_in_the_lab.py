@@ -1,0 +1,157 @@
+"""The bench and the virtual laboratory over TCP, through PyVISA: whatever fails, each waveform is played once."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ipnet.bench import Bench, DeadJunction
+from ipnet.bench_file import Address, BenchFile, open_bench
+from ipnet.errors import IPNetError
+from ipnet.journal import Journal
+from ipnet.shots import Shot
+from ipnet.virtual_chip import Chip, Fate
+from ipnet.virtual_faults import Faults
+from ipnet.virtual_lab import VirtualLab
+
+pytest.importorskip("pyvisa_py", reason='needs PyVISA: pip install "mtj-ipnet[lab]"')
+
+LIMITS = """
+V_max = { value = 0.41, unit = "V", assumed = "a test" }
+I_max = { value = 0.4, unit = "mA", assumed = "a test" }
+P_max = { value = 0.2, unit = "mW", assumed = "a test" }
+t_min = { value = 10, unit = "ns", assumed = "a test" }
+t_max = { value = 1, unit = "us", assumed = "a test" }
+duty = { value = 0.5, unit = "1", assumed = "a test" }
+pulses = { value = 100000, unit = "1", assumed = "a test" }
+rise_max = { value = 150, unit = "K", assumed = "a test" }
+"""
+SHOTS = [Shot(np.array([-0.3, V]), np.array([100e-9, 10e-9])) for V in (0.25, 0.285, 0.31) for _ in range(7)]
+ALL = bool(os.environ.get("IPNET_ALL_FAULTS"))  # minutes; CI runs them
+GROUPS, SCHEDULES, KILLS = (20, 10, 20) if ALL else (1, 4, 4)
+CHILD = """
+import sys
+from pathlib import Path
+from ipnet.bench_file import open_bench, read_bench
+sys.path.insert(0, {tests!r})
+from test_bench_in_the_lab import SHOTS
+with open_bench(read_bench(Path({bench!r})), Path({journal!r})) as (bench, mtj):
+    for number in range(200):
+        bench.run(0, SHOTS, str(number))
+"""
+
+
+def bench_file(folder: Path, addresses: dict[str, str], timeout: str = "150 ms") -> BenchFile:
+    (folder / "limits.toml").write_text(LIMITS)
+    drivers = {"generator": "keysight_81160a", "meter": "keithley_2600", "digitiser": "keysight_infiniivision"}
+    parts = {part: Address(driver=driver, address=addresses[part]) for part, driver in drivers.items()}
+    return BenchFile(
+        card="mtj-thermal", limits=str(folder / "limits.toml"), junctions=(0, 1), timeout=timeout, **parts
+    )
+
+
+def connected(file: BenchFile, journal: Path) -> Iterator[Bench]:
+    """The bench, however often its first connection fails."""
+    for attempt in range(30):
+        try:
+            with open_bench(file, journal) as (bench, _):
+                yield bench
+                return
+        except IPNetError as error:
+            if "must answer" not in str(error) or attempt == 29:
+                raise
+
+
+def played_once(lab: VirtualLab, journal: Path) -> None:
+    """No waveform was played twice, and every one that counts was played."""
+    plays = lab.wiring.plays
+    assert set(plays.values()) <= {1}
+    with Journal.reopen(journal) as written:
+        closed = {batch.name for batch in written._batches("") if batch.state in ("closed", "void")}
+    assert closed <= set(plays)
+
+
+@pytest.mark.parametrize("group", range(GROUPS))
+def test_no_schedule_of_faults_breaks_a_limit_or_repeats_a_waveform(group: int, tmp_path: Path) -> None:
+    rng = np.random.default_rng(group)
+    for number in range(SCHEDULES):
+        shares = {key: float(rng.uniform(0, 0.02)) for key in ("time_out", "drop", "garbled", "nan")}
+        chip = Chip("mtj-thermal", 2, seed=number)
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        with VirtualLab(chip, Faults(seed=100 * group + number, **shares)) as lab:
+            journal = folder / "journal.sqlite"
+            for bench in connected(bench_file(folder, lab.resources), journal):
+                said = "."
+                try:
+                    bench.run(number % 2, SHOTS, "asked")
+                except IPNetError as error:
+                    said = str(error)
+                assert said.endswith("."), "a run that stops says what to do"
+            assert not chip.violations
+            played_once(lab, journal)
+
+
+def test_a_process_that_is_killed_loses_and_repeats_nothing(tmp_path: Path) -> None:
+    rng, chip = np.random.default_rng(0), Chip("mtj-thermal", 2, seed=0)
+    with VirtualLab(chip) as lab:
+        file = bench_file(tmp_path, lab.resources, "2 s")
+        tables = "".join(
+            f'[{part}]\ndriver = "{at.driver}"\naddress = "{at.address}"\n'
+            for part in ("generator", "meter", "digitiser")
+            if (at := getattr(file, part))
+        )
+        bench, journal = tmp_path / "bench.toml", tmp_path / "journal.sqlite"
+        bench.write_text(f'card = "mtj-thermal"\nlimits = "limits.toml"\njunctions = [0, 1]\n{tables}')
+        code = CHILD.format(tests=str(Path(__file__).parent), bench=str(bench), journal=str(journal))
+        for _ in range(KILLS):
+            child = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
+            seen, since = len(lab.wiring.plays), time.monotonic()
+            while len(lab.wiring.plays) == seen and child.poll() is None and time.monotonic() - since < 60:
+                time.sleep(0.005)
+            time.sleep(float(rng.uniform(0, 0.15)))
+            if child.poll() is None:
+                os.kill(child.pid, signal.SIGKILL)
+            child.wait()
+        for opened in connected(file, journal):
+            opened.recover()
+            assert opened.run(0, SHOTS, "0").shape == (len(SHOTS),)
+        assert not chip.violations
+        played_once(lab, journal)
+        with Journal.reopen(journal) as written:
+            assert written.applied(0) >= chip.junctions[0].pulses
+
+
+def test_a_junction_that_dies_is_noticed_within_twenty_pulses(tmp_path: Path) -> None:
+    chip = Chip("mtj-thermal", 2, seed=0, fates=[Fate(0, 5, "broken")])
+    with VirtualLab(chip) as lab:
+        for bench in connected(bench_file(tmp_path, lab.resources, "2 s"), tmp_path / "journal.sqlite"):
+            with pytest.raises(DeadJunction, match="junction 0 is dead"):
+                bench.run(0, SHOTS * 10, "0")
+            assert bench.run(1, SHOTS, "1").shape == (len(SHOTS),)
+            with pytest.raises(DeadJunction):
+                bench.run(0, SHOTS, "0/again")
+            assert json.dumps(sorted(bench.journal.dead())) == "[0]"
+
+
+def test_without_limits_or_with_another_instrument_nothing_is_sent(tmp_path: Path) -> None:
+    chip = Chip("mtj-thermal", 1, seed=0)
+    with VirtualLab(chip) as lab:
+        file = bench_file(tmp_path, lab.resources, "2 s")
+        missing = file.model_copy(update={"limits": str(tmp_path / "nowhere.toml")})
+        with pytest.raises(IPNetError, match=r"nowhere\.toml"):
+            next(connected(missing, tmp_path / "journal.sqlite"))
+        swapped = file.model_copy(
+            update={"generator": Address(driver="keysight_81160a", address=lab.resources["digitiser"])}
+        )
+        with pytest.raises(IPNetError, match=r"the keysight_81160a must answer \*IDN\? with"):
+            next(connected(swapped, tmp_path / "journal.sqlite"))
+        assert not lab.wiring.plays
+        assert not chip.violations
