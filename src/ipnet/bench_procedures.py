@@ -64,6 +64,7 @@ def characterise(
     trials: int = 400,
     delays: Sequence[float] = (0.2e-6, 0.5e-6, 1e-6, 2e-6, 4e-6),
     widths: Sequence[float] = (),
+    heating: float = 1e-6,
     sample_time: float = 10e-9,
     label: str = "characterise",
     report: Report = lambda _: None,
@@ -79,6 +80,7 @@ def characterise(
         trials: shots of each row.
         delays: after the heating pulse [s].
         widths: of the pulse [s]; empty for the card's drive and probe.
+        heating: width of the heating pulse of V_max [s]: a time constant or more, for a shift that is well seen.
         sample_time: that durations are rounded to [s].
         label: of the measurement; names its keys.
         report: told the share that is done.
@@ -88,9 +90,8 @@ def characterise(
     """
     clock = expected.card.clock
     chosen = list(widths) or [clock.t_pulse, *([clock.t_probe] if expected.probes else [])]
-    heating = {"V_cond": clock.V_max, "t_cond": clock.t_pulse}
     rounded = [sample_time * max(1, round(delay / sample_time)) for delay in delays]
-    conditions = plan(expected, widths=chosen, delays=rounded, **heating)
+    conditions = plan(expected, widths=chosen, delays=rounded, V_cond=clock.V_max, t_cond=heating)
     for width in chosen:
         rows = conditions["t_pulse"] == width
         cold = rows & (conditions["V_cond"] == 0)
