@@ -20,6 +20,7 @@ from ipnet.shots import Shot
 from ipnet.virtual_chip import Chip, Fate
 from ipnet.virtual_faults import Faults
 from ipnet.virtual_lab import VirtualLab
+from tiny import write_tiny_study
 
 pytest.importorskip("pyvisa_py", reason='needs PyVISA: pip install "mtj-ipnet[lab]"')
 
@@ -55,6 +56,16 @@ def bench_file(folder: Path, addresses: dict[str, str], timeout: str = "150 ms")
     return BenchFile(
         card="mtj-thermal", limits=str(folder / "limits.toml"), junctions=(0, 1), timeout=timeout, **parts
     )
+
+
+def as_text(file: BenchFile, **more: object) -> str:
+    """The text of a bench file."""
+    head = {"card": file.card, "limits": file.limits, "junctions": list(file.junctions)} | more
+    lines = [f"{key} = {json.dumps(value)}\n" for key, value in head.items()]
+    for part in ("generator", "meter", "digitiser"):
+        at = getattr(file, part)
+        lines.append(f'[{part}]\ndriver = "{at.driver}"\naddress = "{at.address}"\n')
+    return "".join(lines)
 
 
 def connected(file: BenchFile, journal: Path) -> Iterator[Bench]:
@@ -103,13 +114,8 @@ def test_a_process_that_is_killed_loses_and_repeats_nothing(tmp_path: Path) -> N
     rng, chip = np.random.default_rng(0), Chip("mtj-thermal", 2, seed=0)
     with VirtualLab(chip) as lab:
         file = bench_file(tmp_path, lab.resources, "2 s")
-        tables = "".join(
-            f'[{part}]\ndriver = "{at.driver}"\naddress = "{at.address}"\n'
-            for part in ("generator", "meter", "digitiser")
-            if (at := getattr(file, part))
-        )
         bench, journal = tmp_path / "bench.toml", tmp_path / "journal.sqlite"
-        bench.write_text(f'card = "mtj-thermal"\nlimits = "limits.toml"\njunctions = [0, 1]\n{tables}')
+        bench.write_text(as_text(file))
         code = CHILD.format(tests=str(Path(__file__).parent), bench=str(bench), journal=str(journal))
         for _ in range(KILLS):
             child = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
@@ -155,3 +161,40 @@ def test_without_limits_or_with_another_instrument_nothing_is_sent(tmp_path: Pat
             next(connected(swapped, tmp_path / "journal.sqlite"))
         assert not lab.wiring.plays
         assert not chip.violations
+
+
+def test_the_commands_measure_run_compare_and_export(ipnet, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    if not ALL:
+        pytest.skip("takes half a minute; IPNET_ALL_FAULTS=1 runs it")
+    with VirtualLab(Chip("mtj-thermal", 2, seed=0)) as lab:
+        file = bench_file(tmp_path, lab.resources, "2 s")
+        (tmp_path / "bench.toml").write_text(as_text(file, simulated=True, shots_per_batch=50))
+        data, journal = tmp_path / "data.csv", ("--journal", tmp_path / "measured.sqlite")
+        words = (
+            "hil",
+            "characterise",
+            tmp_path / "bench.toml",
+            "--trials",
+            30,
+            "-o",
+            data,
+            *journal,
+        )
+        code, _, err = ipnet(*words)
+        assert code == 0, err
+        before = len(lab.wiring.plays)
+        assert ipnet(*words)[0] == 0
+        assert len(lab.wiring.plays) - before <= 3, "what is in the journal is not measured again"
+        assert ipnet("devices", "fit", data, "-o", tmp_path / "card.toml")[0] == 0
+        study = write_tiny_study(tmp_path, contenders='["intrinsic"]', epochs=1)
+        assert ipnet("study", study, "--set", "task.size=[2, 2]", "-o", tmp_path)[0] == 0
+        run = tmp_path / "tiny" / "intrinsic-seed0"
+        words = "hil", "run", run, "--bench", tmp_path / "bench.toml", "--clips", 3, "-o", tmp_path / "hil.json"
+        code, out, err = ipnet(*words, "--journal", tmp_path / "run.sqlite", "--json")
+        assert code == 0, err
+        assert json.loads(out)["answers"] == 3 * 4 * 2 * 2 * 2
+        code, out, _ = ipnet("hil", "compare", tmp_path / "hil.json")
+        assert code == 0
+        assert "SIMULATED" in out
+        assert ipnet("hil", "export", tmp_path / "run.sqlite", tmp_path / "pulses.h5")[0] == 0
+        assert (tmp_path / "pulses.h5").stat().st_size > 1000

@@ -127,16 +127,17 @@ def _measured(file: BenchFile, folder: Path, report: Callable[[float], None]) ->
 
 def _trained(card: Path, folder: Path, report: Callable[[float], None]) -> Path:
     """A small network with junctions of this card at the sensor; its folder."""
-    name = "nmnist"
+    name, side = "nmnist", 17
     try:
         DATA.build(name)
     except IPNetError:  # no recordings
-        name = "simulated_gesture"
+        name, side = "simulated_gesture", 16
     junction = load_junction(card)
     cold = [torch.tensor([value], dtype=torch.float64) for value in (float(junction.t_probe), 0.0, 0.0, 0.0, 0.0)]
     V_probe = float(voltage_at(junction, COLD_ANSWER, cold)[0])
     chosen = [
         f"data.name={name}",
+        f"task.size=[{side}, {side}]",
         f"memory.intrinsic.card={json.dumps(str(card.resolve()))}",
         f"memory.intrinsic.clock.V_probe={V_probe:.4f}",
     ]
