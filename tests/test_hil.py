@@ -59,7 +59,9 @@ def test_an_unknown_junction_is_found_and_fitted(expected: MTJ, tmp_path: Path) 
     assert middle == pytest.approx(0.334 * 0.89, rel=0.03)
     rows = characterise(bench, 0, expected, trials=300, delays=(0.3e-6, 1e-6, 3e-6))
     (tmp_path / "data.csv").write_text(format_measurements(rows))
-    found = fit(read_measurements(tmp_path / "data.csv", expected), expected)
+    read = read_measurements(tmp_path / "data.csv", expected)
+    assert rows.digest == read.digest  # which the card is traced back by
+    found = fit(read, expected)
     estimates = found.estimates
     for name, value in (("V_c0", 0.334), ("delta", 41.0)):
         estimate = estimates[name]

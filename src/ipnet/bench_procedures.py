@@ -1,8 +1,7 @@
 """What is done with a junction on a bench before a network runs on it: its measurement, and its probe voltage."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,21 +10,14 @@ from scipy.optimize import minimize
 from ipnet.device.mtj import MTJ
 from ipnet.errors import IPNetError
 from ipnet.measurement import Measurements
-from ipnet.shots import Shot
-from ipnet.simulated_measurement import plan, simulate
+from ipnet.shots import Answers, Shot
+from ipnet.simulated_measurement import counted, plan, tabulate
 from ipnet.units import format_si
 
 Floats = NDArray[np.float64]
 Report = Callable[[float], None]
 _SCAN = np.linspace(0.7, 1.3, 61)  # parts of the expected voltage, scanned to find where a junction switches
 _SCANNED = 20  # shots of each
-
-
-class Answers(Protocol):
-    """What a procedure needs of a bench, see `ipnet.bench.Bench`."""
-
-    def run(self, junction: int, shots: Sequence[Shot], key: str) -> NDArray[np.bool_]:
-        """Whether the junction switched in each shot; of a key that was measured before, what was measured."""
 
 
 def halfway(bench: Answers, junction: int, expected: MTJ, width: float, label: str) -> float:
@@ -52,8 +44,8 @@ def halfway(bench: Answers, junction: int, expected: MTJ, width: float, label: s
             f"{format_si(V[-1], 'V')}; it does in {share.min():.0%} to {share.max():.0%}: check the wiring, or "
             "name a card that is more like it."
         )
-    slope = np.array([np.abs(share[:i] - 0).sum() + np.abs(share[i:] - 1).sum() for i in range(len(V) + 1)])
-    return float(V[min(int(slope.argmin()), len(V) - 1)])
+    wrong = np.array([share[:i].sum() + (1 - share[i:]).sum() for i in range(len(V) + 1)])
+    return float(V[min(int(wrong.argmin()), len(V) - 1)])
 
 
 def characterise(
@@ -93,20 +85,20 @@ def characterise(
     rounded = [sample_time * max(1, round(delay / sample_time)) for delay in delays]
     conditions = plan(expected, widths=chosen, delays=rounded, V_cond=clock.V_max, t_cond=heating)
     for width in chosen:
-        rows = conditions["t_pulse"] == width
-        cold = rows & (conditions["V_cond"] == 0)
+        of_width = conditions["t_pulse"] == width
+        cold = of_width & (conditions["V_cond"] == 0)
         shift = halfway(bench, junction, expected, width, f"{label}/{width:.3g}") - float(
             np.median(conditions["V"][cold])
         )
-        conditions["V"] = np.where(rows, (conditions["V"] + shift).clip(0, clock.V_max), conditions["V"])
-    measured = simulate(expected, conditions, trials, seed=0, name=label)  # the rows; what is counted replaces it
-    switches = np.zeros(len(measured))
-    for row in range(len(measured)):
-        condition = {name: float(column[row]) for name, column in measured.columns.items()}
+        conditions["V"] = np.where(of_width, (conditions["V"] + shift).clip(0, clock.V_max), conditions["V"])
+    rows = tabulate(expected, conditions, trials, label)
+    switches = np.zeros(len(rows))
+    for row in range(len(rows)):
+        condition = {name: float(column[row]) for name, column in rows.columns.items()}
         shots = [_shot(condition)] * trials
         switches[row] = bench.run(junction, shots, f"{label}/row {row}").sum()
-        report((row + 1) / len(measured))
-    return replace(measured, columns={**measured.columns, "switches": switches})
+        report((row + 1) / len(rows))
+    return counted(rows, switches)
 
 
 def _shot(row: dict[str, float]) -> Shot:

@@ -11,7 +11,6 @@ A few junctions serve many neurons in turn; a junction that dies is set aside, a
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -22,20 +21,13 @@ from ipnet.bench import DeadJunction
 from ipnet.device import Device, Emit, State
 from ipnet.device.mtj import MTJ
 from ipnet.errors import IPNetError
-from ipnet.shots import Shot
+from ipnet.shots import Answers, Shot
 
 FORGOTTEN = 7.0  # slowest thermal time constants after which a pulse is left out of a history: e^-7 is 0.1 %
 _SHORTEST = 1e-12  # s, below which a phase of the clock is none
 _NONE = -1.0  # in a history, before the first cycle: no voltage is negative
 
 Floats = NDArray[np.float64]
-
-
-class Answers(Protocol):
-    """What `Hardware` needs of a bench, see `ipnet.bench.Bench`."""
-
-    def run(self, junction: int, shots: Sequence[Shot], key: str) -> NDArray[np.bool_]:
-        """Whether the junction switched in each shot; of a key that was measured before, what was measured."""
 
 
 class Hardware(Device):

@@ -7,6 +7,7 @@ can. Then the junction is read, reset whatever the answer was, and left to cool.
 
 import hashlib
 import math
+import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -56,6 +57,13 @@ class Shot:
             raise IPNetError(f"the voltages of a shot must be finite; got {self.V[~np.isfinite(self.V)][0]} V.")
         if not (np.isfinite(self.t) & (self.t > 0)).all():
             raise IPNetError(f"each segment of a shot must last longer than 0 s; got {self.t.min()} s.")
+
+
+class Answers(typing.Protocol):
+    """What answers shots: a bench, see `ipnet.bench.Bench`."""
+
+    def run(self, junction: int, shots: Sequence[Shot], key: str) -> NDArray[np.bool_]:
+        """Whether the junction switched in each shot; of a key that was measured before, what was measured."""
 
 
 @dataclass(frozen=True)

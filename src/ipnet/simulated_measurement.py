@@ -52,6 +52,25 @@ def simulate(
         0.27,100,300,1000,113
         0.29,100,300,1000,872
     """
+    rows = tabulate(device, conditions, trials, name)
+    p = cloglog(log_hazard(device, rows.conditions(device))).numpy()
+    return counted(rows, np.random.default_rng(seed).binomial(rows["trials"].astype(int), p))
+
+
+def tabulate(
+    device: MTJ, conditions: Mapping[str, ArrayLike], trials: ArrayLike, name: str = "measured"
+) -> Measurements:
+    """Rows of a measurement that is still to be made.
+
+    Args:
+        device: the junction, or what is expected of it.
+        conditions: columns of `UNITS` in SI, broadcast against each other; V and t_pulse are needed.
+        trials: pulses of each row.
+        name: of the measurement.
+
+    Raises:
+        IPNetError: an unknown or missing column.
+    """
     defaults = dict.fromkeys(CONDITIONING, 0.0) | dict.fromkeys(READS, np.nan) | {"ambient": float(device.temp_0)}
     given: dict[str, Any] = defaults | dict(conditions) | {"trials": trials, "switches": 0.0}
     for key in given:
@@ -62,10 +81,18 @@ def simulate(
             raise IPNetError(f"conditions must have V and t_pulse; {key} is missing: add it.")
     parts = np.broadcast_arrays(*(np.atleast_1d(np.asarray(given[key], np.float64)) for key in UNITS))
     columns = {key: part.copy() for key, part in zip(UNITS, parts, strict=True)}
-    rows = Measurements(columns, np.arange(len(parts[0])) + 2, name, "")
-    p = cloglog(log_hazard(device, rows.conditions(device))).numpy()
-    columns["switches"][:] = np.random.default_rng(seed).binomial(columns["trials"].astype(int), p)
-    return replace(rows, digest=hashlib.sha256(format_measurements(rows).encode()).hexdigest()[:12])
+    return Measurements(columns, np.arange(len(parts[0])) + 2, name, "")
+
+
+def counted(rows: Measurements, switches: ArrayLike) -> Measurements:
+    """The rows with what was counted, and the digest of the file that `format_measurements` makes of them.
+
+    Args:
+        rows: of `tabulate`.
+        switches: of each row.
+    """
+    whole = replace(rows, columns={**rows.columns, "switches": np.asarray(switches, np.float64)})
+    return replace(whole, digest=hashlib.sha256(format_measurements(whole).encode()).hexdigest()[:12])
 
 
 def plan(
