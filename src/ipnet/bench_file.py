@@ -1,6 +1,6 @@
 """A bench as a TOML file says it: which instruments, which junctions, which card, and where their limits are."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,8 +17,6 @@ from ipnet.limits import limits_beside, read_limits
 from ipnet.settings import read_toml
 from ipnet.shots import protocol_of
 from ipnet.units import read_quantity
-
-Progress = Callable[[int, int, float], object]
 
 
 class Address(BaseModel):
@@ -79,9 +77,7 @@ def _beside(path: Path, name: str) -> str:
 
 
 @contextmanager
-def open_bench(
-    file: BenchFile, journal: Path, *, card: str = "", progress: Progress | None = None
-) -> Iterator[tuple[Bench, MTJ]]:
+def open_bench(file: BenchFile, journal: Path, *, card: str = "") -> Iterator[tuple[Bench, MTJ]]:
     """Connect the instruments of a bench, and park them when it is over.
 
     Card and limits are read before anything is connected, and the instruments are asked for their identity before
@@ -91,7 +87,6 @@ def open_bench(
         file: of the bench.
         journal: its file; a bench goes on with the one that it was begun with.
         card: in place of the file's; empty for that.
-        progress: see `ipnet.bench.Bench`.
 
     Raises:
         IPNetError: no card, no limits, an instrument that is another one or does not answer, another journal.
@@ -122,7 +117,6 @@ def open_bench(
             mtj,
             protocol,
             reconnect=reach,
-            progress=progress,
             shots_per_batch=file.shots_per_batch,
         ) as bench,
     ):

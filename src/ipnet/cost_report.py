@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from ipnet.array import Area, Throughput
 from ipnet.bill import Accounting, Bill
-from ipnet.errors import IPNetError, invalid_config
 from ipnet.neurobench import NeuroBenchMetrics
 from ipnet.prices import Spread
 from ipnet.published_ratio import Search
+from ipnet.settings import read_json
 
 PATTERN = "cost-*.json"
 
@@ -110,12 +110,4 @@ def read_costs(folder: Path) -> list[CostReport]:
     Raises:
         IPNetError: a file that is none, by name.
     """
-    found = []
-    for path in sorted(folder.glob(PATTERN)):
-        try:
-            found.append(CostReport.model_validate_json(path.read_text("utf-8")))
-        except ValidationError as error:
-            raise invalid_config(error, CostReport, f"costs '{path}'") from error
-        except (OSError, UnicodeDecodeError) as error:
-            raise IPNetError(f"costs '{path}' cannot be read: {error}.") from error
-    return found
+    return [read_json(path, CostReport, "costs") for path in sorted(folder.glob(PATTERN))]

@@ -7,20 +7,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
 from ipnet.bench import DeadJunction
 from ipnet.bench_procedures import trim
 from ipnet.data import Split
 from ipnet.device.mtj import MTJ
-from ipnet.errors import IPNetError, invalid_config, unknown_name
+from ipnet.errors import IPNetError, unknown_name
 from ipnet.finished import Finished
-from ipnet.hardware import Answers, Hardware
+from ipnet.hardware import Hardware
 from ipnet.memory.intrinsic import Intrinsic
 from ipnet.network import Network
+from ipnet.neuron import Neuron
 from ipnet.results import Proportion, wilson
 from ipnet.seeds import make_seed
+from ipnet.settings import read_json
+from ipnet.shots import Answers
 
 PATTERN = "hil*.json"
 _BINS = 8  # of expected probabilities, equally full
@@ -126,7 +129,7 @@ def run_on_bench(
     """Run a trained network on clips of its data, with the memory of one position on a bench.
 
     Args:
-        finished: the network; its memory at the place must be intrinsic.
+        finished: the network, whose memory at the place must be intrinsic, and stands on the bench from then on.
         place: of the memory.
         bench: measures.
         junctions: that take turns.
@@ -145,16 +148,20 @@ def run_on_bench(
     if not 1 <= clips <= len(items):
         raise IPNetError(f"the clips must be 1 to {len(items)}, as many as the split has; got {clips}.")
     x, y = items.batch(list(range(clips)))
-    network, memory = finished.network, _memory(finished.network, place)
-    network.eval()
-    software = []
+    neurons, software = _neurons(finished.network, place), []
+    finished.network.eval()
     for repeat in range(_REPEATS):
-        _sample(memory, repeat)
+        for number, (neuron, _) in enumerate(neurons):
+            neuron.emission = "sample"  # single spikes, drawn anew
+            neuron.generator.manual_seed(make_seed(repeat, number))
         software.append(_predicted(finished, x))
-    label = f"{finished.source}/{place}/{split}/{clips}"
-    devices = _on_bench(memory, bench, junctions, label, probes)
-    for device in devices:
+    devices = list[Hardware]()
+    for number, (neuron, junction) in enumerate(neurons):
+        label = f"{finished.source}/{place}/{split}/{clips}/{number}"
+        device = Hardware(junction.double(), bench, junctions, label, probes)
         device.report = lambda: report(sum(one.cycles for one in devices) / (len(x) * len(devices)))
+        neuron.device, neuron.backend, neuron.emission = device, "reference", "expectation"
+        devices.append(device)
     hardware = _predicted(finished, x)
     expected = np.concatenate([part for device in devices for part in device.expected])
     measured = np.concatenate([part for device in devices for part in device.measured])
@@ -186,9 +193,7 @@ def junction_of(finished: Finished, place: str) -> tuple[str, MTJ]:
     Raises:
         IPNetError: see `run_on_bench`.
     """
-    device = _memory(finished.network, place).neurons[0].device
-    if not isinstance(device, MTJ):
-        raise IPNetError(f"the memory at '{place}' must be of magnetic tunnel junctions, to stand on a bench.")
+    _, device = _neurons(finished.network, place)[0]
     options = finished.run.memory.get(finished.run.memory_name, {})
     return str(options.get("card", device.card.name)), device
 
@@ -225,35 +230,19 @@ def bins_of(expected: Any, measured: Any, count: int = _BINS) -> tuple[Bin, ...]
     )
 
 
-def _memory(network: Network, place: str) -> Intrinsic:
+def _neurons(network: Network, place: str) -> list[tuple[Neuron, MTJ]]:
+    """The neurons of a memory, each with its junction."""
     if place not in network.memories:
         raise unknown_name("position with a memory", place, network.memories)
     memory = network.memories[place]
-    if not isinstance(memory, Intrinsic) or not all(isinstance(n.device, MTJ) for n in memory.neurons):
+    neurons = memory.neurons if isinstance(memory, Intrinsic) else []
+    found = [(neuron, neuron.device) for neuron in neurons if isinstance(neuron.device, MTJ)]
+    if not found or len(found) < len(neurons):
         raise IPNetError(
             f"the memory at '{place}' must be of magnetic tunnel junctions, to stand on a bench; got "
             f"'{network.memory_name}': train an intrinsic memory without variation."
         )
-    return memory
-
-
-def _sample(memory: Intrinsic, seed: int) -> None:
-    """Single spikes, drawn anew."""
-    for number, neuron in enumerate(memory.neurons):
-        neuron.emission = "sample"
-        neuron.generator.manual_seed(make_seed(seed, number))
-
-
-def _on_bench(
-    memory: Intrinsic, bench: Answers, junctions: Sequence[int], label: str, probes: Mapping[int, float] | None
-) -> list[Hardware]:
-    devices = []
-    for number, neuron in enumerate(memory.neurons):
-        if isinstance(neuron.device, MTJ):
-            device = Hardware(neuron.device.double(), bench, junctions, f"{label}/{number}", probes)
-            neuron.device, neuron.backend, neuron.emission = device, "reference", "expectation"
-            devices.append(device)
-    return devices
+    return found
 
 
 def _predicted(finished: Finished, x: Tensor) -> tuple[int, ...]:
@@ -278,9 +267,4 @@ def read_hil(path: Path) -> HilRun:
     Raises:
         IPNetError: it is none.
     """
-    try:
-        return HilRun.model_validate_json(path.read_text("utf-8"))
-    except ValidationError as error:
-        raise invalid_config(error, HilRun, f"run on a bench '{path}'") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise IPNetError(f"run on a bench '{path}' cannot be read: {error}.") from error
+    return read_json(path, HilRun, "run on a bench")

@@ -4,9 +4,13 @@ import json
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from ipnet.errors import IPNetError, unknown_name
+from pydantic import BaseModel, ValidationError
+
+from ipnet.errors import IPNetError, invalid_config, unknown_name
+
+M = TypeVar("M", bound=BaseModel)
 
 
 def find_file(name_or_path: str | Path, shipped: dict[str, Path], kind: str) -> Path:
@@ -35,6 +39,20 @@ def read_toml(path: Path, kind: str) -> dict[str, Any]:
         raise IPNetError(f"{kind} '{path}' cannot be read ({error.strerror}); check the path.") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise IPNetError(f"{kind} '{path}' is not valid TOML: {error}.") from error
+
+
+def read_json(path: Path, model: type[M], kind: str) -> M:
+    """A JSON file that a command wrote; `kind` says what it should be, for messages.
+
+    Raises:
+        IPNetError: the file cannot be read, or holds something else.
+    """
+    try:
+        return model.model_validate_json(path.read_text("utf-8"))
+    except ValidationError as error:
+        raise invalid_config(error, model, f"{kind} '{path}'") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise IPNetError(f"{kind} '{path}' cannot be read: {error}.") from error
 
 
 def apply_setting(content: dict[str, Any], setting: str) -> None:

@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
-from ipnet.errors import IPNetError, invalid_config
 from ipnet.observer import observer_of
-from ipnet.settings import flatten, replaced, toml_value
+from ipnet.settings import flatten, read_json, replaced, toml_value
 
 PATTERN = "memory_tasks-*.json"
 Number = float | None  # JSON has no other word for a number that is none
@@ -107,9 +106,4 @@ def read_battery(path: Path) -> WrittenBattery:
     Raises:
         IPNetError: it is none.
     """
-    try:
-        return WrittenBattery.model_validate_json(path.read_text("utf-8"))
-    except ValidationError as error:
-        raise invalid_config(error, WrittenBattery, f"battery '{path}'") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise IPNetError(f"battery '{path}' cannot be read: {error}.") from error
+    return read_json(path, WrittenBattery, "battery")
