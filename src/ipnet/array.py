@@ -87,16 +87,15 @@ def area_of(prices: PriceList, *, rows: int, devices: int = 1, memory_time: floa
         raise IPNetError(f"rows and devices must be 1 or more; got {rows} and {devices}.")
 
     def neuron(values: Mapping[str, Any], sharers: float) -> Any:
-        around = values["sense_area"] + values["driver_area"] + values["logic_area"]
-        return devices * values["cell_area"] + around / sharers
+        return devices * values["cell_area"] + _periphery(values) / sharers
 
     def capacitor(values: Mapping[str, Any]) -> Any:
         return (memory_time or 0.0) * values["leak_conductance"] / values["capacitor_density"]
 
-    values, drawn = prices.values(), prices.draw()
+    values, drawn = prices.values(), prices.drawn
     own, shared = ((neuron(values, n), neuron(drawn, n)) for n in (1, rows))
     lif = values["lif_area"], drawn["lif_area"]
-    around, cells = neuron(values, 1) - devices * values["cell_area"], devices * values["cell_area"]
+    room = PUBLISHED_AREA - devices * values["cell_area"]  # that the cells leave to their share of a periphery
     return Area(
         own=Spread.of(*own),
         shared=Spread.of(*shared),
@@ -104,7 +103,7 @@ def area_of(prices: PriceList, *, rows: int, devices: int = 1, memory_time: floa
         lif_over_own=Spread.of(lif[0] / own[0], lif[1] / own[1]),
         lif_over_shared=Spread.of(lif[0] / shared[0], lif[1] / shared[1]),
         capacitor=None if memory_time is None else Spread.of(capacitor(values), capacitor(drawn)),
-        sharers=around / (PUBLISHED_AREA - cells) if cells < PUBLISHED_AREA else None,
+        sharers=_periphery(values) / room if room > 0 else None,
     )
 
 
@@ -123,11 +122,15 @@ def memory_area(operations: Mapping[str, float], bits: int, prices: PriceList, *
     junctions = operations.get("junctions", 0.0)
 
     def area(values: Mapping[str, Any]) -> Any:
-        around = values["sense_area"] + values["driver_area"] + values["logic_area"]
         cells = values["sram_cell_area"] / values["sram_efficiency"]
-        return kept * cells + junctions * (values["cell_area"] + around / rows)
+        return kept * cells + junctions * (values["cell_area"] + _periphery(values) / rows)
 
-    return Spread.of(area(prices.values()), area(prices.draw()))
+    return Spread.of(area(prices.values()), area(prices.drawn))
+
+
+def _periphery(values: Mapping[str, Any]) -> Any:
+    """What stands around the cells of one neuron [m2]."""
+    return values["sense_area"] + values["driver_area"] + values["logic_area"]
 
 
 def throughput_of(

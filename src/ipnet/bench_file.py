@@ -10,7 +10,7 @@ from ipnet.bench import Bench
 from ipnet.device.mtj import MTJ
 from ipnet.errors import IPNetError, invalid_config
 from ipnet.fit import load_junction
-from ipnet.instrument import INSTRUMENTS, Digitiser, Generator, Meter
+from ipnet.instrument import INSTRUMENTS, PARTS, Digitiser, Generator, Meter
 from ipnet.instrument._visa import connect
 from ipnet.journal import Journal
 from ipnet.limits import limits_beside, read_limits
@@ -97,7 +97,7 @@ def open_bench(file: BenchFile, journal: Path, *, card: str = "") -> Iterator[tu
 
     def reach() -> tuple[Generator, Meter, Digitiser]:
         timeout, found = read_quantity(file.timeout, "s"), []
-        for part, kind in (("generator", Generator), ("meter", Meter), ("digitiser", Digitiser)):
+        for part, kind in PARTS.items():
             at: Address = getattr(file, part)
             driver = INSTRUMENTS[at.driver]
             if not issubclass(driver, kind):
@@ -106,8 +106,7 @@ def open_bench(file: BenchFile, journal: Path, *, card: str = "") -> Iterator[tu
         return tuple(found)  # type: ignore[return-value]
 
     instruments = reach()
-    names = ("generator", "meter", "digitiser")
-    identities = {name: one.idn for name, one in zip(names, instruments, strict=True)}
+    identities = {part: one.idn for part, one in zip(PARTS, instruments, strict=True)}
     with (
         Journal(journal, identities=identities, limits=limits, card=mtj.card, protocol=protocol) as written,
         Bench(

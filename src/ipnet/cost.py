@@ -5,7 +5,7 @@ and on the same clips: the difference of two bills. So a bank of junctions also 
 its answers, and a memory that sends something where the sensor was silent pays for it in a sparse accounting.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -73,14 +73,14 @@ def cost_of(
     if not 1 <= clips <= len(items):
         raise IPNetError(f"the clips must be 1 to {len(items)}, as many as there are to validate; got {clips}.")
     x, _ = items.batch(list(range(clips)))
-    drawn, found, networks = prices.draw(), list[ContenderCost](), list[Network]()
+    found, networks = list[ContenderCost](), list[Network]()
     for number, name in enumerate(names):
         report(name, number / len(names))
         run = study.run(name, study.seeds[0])
         network, trained = _network(run, task, runs / study.study)
         networks.append(network)
         counted = [_mean(one, x) for one in (network, without_memory(network, run.backbone, task))]
-        one = _contender(run, network, trained, counted, len(x), accounting, prices, drawn)
+        one = _contender(run, network, trained, counted, len(x), accounting, prices)
         metrics = neurobench_metrics(network, x, interval) if neurobench else None
         found.append(one.model_copy(update={"neurobench": metrics}))
     report("", 1.0)
@@ -97,7 +97,7 @@ def cost_of(
         accounting=accounting,
         prices={name: prices.at(name, accounting.node, prices.values()) for name in prices.entries},
         contenders=found,
-        ratios=_ratios(found, prices, drawn, accounting),
+        ratios=_ratios(found, prices, accounting),
         area=area_of(prices, rows=accounting.rows, memory_time=lasts) if junctions else None,
         throughput=junctions and throughput_of(junctions, task.shape[1:], interval, rows=accounting.rows),
         published=_published(found, len(x), prices, accounting),
@@ -123,7 +123,6 @@ def _contender(
     frames: int,
     accounting: Accounting,
     prices: PriceList,
-    drawn: Mapping[str, Any],
 ) -> ContenderCost:
     """Price the operations of a network with its memory and without."""
     looks = frames / network.temporal_stride
@@ -132,7 +131,7 @@ def _contender(
     gone, rows = difference(whole, bare), accounting.rows
 
     def energy(bill: Bill) -> Spread:
-        value, many = (joules(bill, prices, values, accounting.node) for values in (prices.values(), drawn))
+        value, many = (joules(bill, prices, values, accounting.node) for values in (prices.values(), prices.drawn))
         return Spread.of(value, many)
 
     return ContenderCost(
@@ -151,11 +150,9 @@ def _contender(
     )
 
 
-def _ratios(
-    found: Sequence[ContenderCost], prices: PriceList, drawn: Mapping[str, Any], accounting: Accounting
-) -> list[Ratio]:
+def _ratios(found: Sequence[ContenderCost], prices: PriceList, accounting: Accounting) -> list[Ratio]:
     """How many times the memory energy of each is that of each contender made of junctions."""
-    node, ratios = accounting.node, list[Ratio]()
+    node, drawn, ratios = accounting.node, prices.drawn, list[Ratio]()
     for below in (one for one in found if one.memory == "intrinsic" and one.memory_energy.value > 0):
         for above in (one for one in found if one.memory != "intrinsic" and one.memory_bill):
             many = joules(above.memory_bill, prices, drawn, node) / joules(below.memory_bill, prices, drawn, node)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ipnet.array import Area
+from ipnet.array import PUBLISHED_AREA, Area
 from ipnet.bill import Accounting
 from ipnet.cost_report import CostReport, Ratio
 from ipnet.cost_words import area_in_words, published_in_words
@@ -10,7 +10,7 @@ from ipnet.finding import Finding, finding
 from ipnet.prices import Spread, shipped_prices
 from ipnet.published_ratio import CONVOLUTION, LSTM
 
-_AREA, _LARGER = 1.5e-12, 20.0  # m2, and how many times larger a LIF neuron is: arXiv:2512.15829
+_LARGER = 20.0  # how many times larger a LIF neuron is: arXiv:2512.15829
 _RATIOS = {"energy_lstm": ("lstm", LSTM), "energy_3d": ("conv3d", CONVOLUTION)}
 _PRICED = "Prices are drawn from their ranges; nothing was measured on a chip, and the junctions were simulated."
 
@@ -58,7 +58,7 @@ def _area(report: CostReport, area: Area) -> Finding:
     own, larger = area.own, area.lif_over_own
     scaled = Spread(value=1e12 * own.value, low=1e12 * own.low, high=1e12 * own.high)
     return finding(
-        met=own.low <= _AREA <= own.high and larger.low > _LARGER,
+        met=own.low <= PUBLISHED_AREA <= own.high and larger.low > _LARGER,
         real=False,
         reason=f"{area_in_words(report)} The claim needs 1.5 um2 within the interval and more than 20 times below "
         f"a LIF neuron, for a neuron with a periphery of its own. {_PRICED}",

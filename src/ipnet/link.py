@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import numpy as np
 
 from ipnet.errors import GarbledReply, IPNetError, LostConnection
+from ipnet.instrument import PARTS
 from ipnet.shots import Floats
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ Instruments = tuple["Generator", "Meter", "Digitiser"]
 
 AGAIN = (LostConnection, GarbledReply)  # what another connection may cure
 _FETCHES = 5  # of one record, before the connection is doubted
-_PARTS = ("generator", "meter", "digitiser")
 
 
 class Playable(NamedTuple):
@@ -163,7 +163,7 @@ class Link:
         """Switch everything off, over a new connection if need be; what cannot be parked is noted."""
         self._limited, self._selected = False, None
         for again in (True, False):
-            failed = [trouble for part in _PARTS if (trouble := self._parked(part))]
+            failed = [trouble for part in PARTS if (trouble := self._parked(part))]
             if not failed:
                 return
             self.lost = True
@@ -182,7 +182,7 @@ class Link:
     def _take(self, instruments: Instruments) -> None:
         self.generator, self.meter, self.digitiser = instruments
         self.lost, self._limited, self._selected = False, False, None
-        for part, instrument in zip(_PARTS, instruments, strict=True):
+        for part, instrument in zip(PARTS, instruments, strict=True):
             if instrument.idn != (before := self._identities.get(part)):
                 raise IPNetError(
                     f"the {part} must be the one that the journal was begun with, '{before}'; got "
@@ -193,7 +193,7 @@ class Link:
         """Connect again; an identity that came back garbled is no reason to stop."""
         try:
             self._take(self._reconnect() if self._reconnect else (self.generator, self.meter, self.digitiser))
-            for part in _PARTS:
+            for part in PARTS:
                 if found := getattr(self, part).errors():
                     self._note("instrument error", f"{part}: {'; '.join(found)}")
         except IPNetError as error:

@@ -1,7 +1,7 @@
 """Prices of operations, memory, circuits and areas: each with unit, scope, source and range, in one TOML file."""
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -115,6 +115,11 @@ class PriceList:
             low, peak, high = (float(np.log(end)) for end in ends)
             found[name] = np.exp(rng.triangular(low, peak, high, count))
         return found
+
+    @cached_property
+    def drawn(self) -> dict[str, Floats]:
+        """The draws that all intervals are taken from, so that what comes of two of them can be compared."""
+        return self.draw()
 
     def factor(self, name: str, node: Node) -> str | None:
         """The price that scales another to a node, if one does."""

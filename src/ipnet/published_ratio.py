@@ -31,6 +31,7 @@ COUNTED: dict[str, tuple[Part, ...]] = {
 # Energy of a neuron for a frame [J]: from a simulated MTJ neuron, 7 fJ (Nat. Commun. s41467-022-34774-9, Table 1),
 # to a dual-free-layer pMTJ, 16 pJ a spike (arXiv:2309.07535).
 NEURON = 7e-15, 16e-12
+_UNITS, _VALUES = "as the LSTM has units", "one for each value of a map"
 _NEAR = 0.1  # of a ratio: what counts as the published one
 
 
@@ -154,7 +155,7 @@ def search(prices: PriceList, own_energy: float) -> Search:
         needed += [lstm / (h * LSTM) for h, lstm in lstms.items()]
         own += [lstm / (h * own_energy) for h, lstm in lstms.items()]
         for (h, lstm), ((c, s), convolution) in product(lstms.items(), maps.items()):
-            for neurons, count in (("as the LSTM has units", h), ("one for each value of a map", c * s**2)):
+            for neurons, count in ((_UNITS, h), (_VALUES, c * s**2)):
                 pairs += 1
                 one = lstm / (h * LSTM)
                 ratio = convolution / (count * one)
@@ -162,7 +163,7 @@ def search(prices: PriceList, own_energy: float) -> Search:
                     way: dict[str, Any] = {"counted": counted, "precision": accounting.precision}
                     way |= {"node": accounting.node, "hidden": h, "channels": c, "side": s, "neurons": neurons}
                     found.append(Way(**way, neuron_energy=one, convolution_ratio=ratio))
-    alike = [way for way in found if way.channels == way.hidden and way.neurons.startswith("as")]
+    alike = [way for way in found if way.channels == way.hidden and way.neurons == _UNITS]
     return Search(
         accountings=len(needed),
         neuron_energies=(min(needed), max(needed)),

@@ -286,4 +286,5 @@ def losses() -> tuple[type[Exception], ...]:
     return (OSError, EOFError, *([visa.Error] if visa else []))
 
 
+PARTS: Mapping[str, type[Instrument]] = {"generator": Generator, "meter": Meter, "digitiser": Digitiser}
 INSTRUMENTS: Registry[Instrument] = Registry("instrument", __name__, Instrument)
