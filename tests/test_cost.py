@@ -85,6 +85,13 @@ def test_the_backbone_without_the_memory_has_its_weights(study: Study) -> None:
     weights = network.state_dict()
     assert set(bare.state_dict()) == {key for key in weights if not key.startswith("memories")}
     assert all(torch.equal(value, weights[key]) for key, value in bare.state_dict().items())
+    wide = build_network(study.run("intrinsic", 0), task.shape[1:], len(task.outputs))
+    wide.parts["stem"] = torch.nn.Identity()  # as a bank's, which has more channels: nothing of it fits
+    stems = []
+    for _ in range(2):
+        torch.rand(1)  # whatever was drawn before
+        stems.append(without_memory(wide, run.backbone, task).parts["stem"].state_dict())
+    assert all(torch.equal(stems[0][key], stems[1][key]) for key in stems[0])
     clip = torch.rand(4, 1, *task.shape[1:])
     bills = [bill_of(count_operations(one, clip), 4, Accounting()) for one in (network, bare)]
     assert all(quantity > 0 for quantity in difference(*bills).values())

@@ -105,9 +105,10 @@ def cost_of(
 
 
 def without_memory(network: Network, backbone: Backbone, task: Task) -> Network:
-    """The same backbone without the memory, with the same weights wherever they fit."""
+    """The same backbone without the memory, with its weights wherever they fit; the others are always the same."""
     same = Backbone.model_validate(backbone.model_dump(exclude={"parameters"}) | {"width": network.width})
     with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
         bare = Network(task.shape[1:], len(task.outputs), same, "none")
     there = bare.state_dict()
     fitting = {k: v for k, v in network.state_dict().items() if k in there and there[k].shape == v.shape}
