@@ -60,7 +60,7 @@ def fill(journal: Journal) -> None:
 def test_what_was_written_is_read_after_it_was_closed(path: Path) -> None:
     with Journal(path, **BEGUN) as journal:
         fill(journal)
-    with Journal(path, **BEGUN, create=False) as journal:
+    with Journal(path, **(BEGUN | {"identities": None})) as journal:
         assert journal.answers("clip 7").tolist() == [0, -1, 1]
         assert journal.answers("unknown").size == 0
         assert journal.identities == BEGUN["identities"]
@@ -166,7 +166,7 @@ def test_a_foreign_file_is_refused_and_left_as_it_is(path: Path, tmp_path: Path)
                 way()
         assert file.read_bytes() == before
     with pytest.raises(IPNetError, match="there is no journal"):
-        Journal(tmp_path / "none", **BEGUN, create=False)
+        Journal(tmp_path / "none", **(BEGUN | {"identities": None}))
     assert not (tmp_path / "none").exists()
     with pytest.raises(IPNetError, match="readable and writable"):
         Journal(tmp_path / "no folder" / "x", **BEGUN)

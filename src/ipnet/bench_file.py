@@ -13,9 +13,10 @@ from ipnet.fit import load_junction
 from ipnet.instrument import INSTRUMENTS, PARTS, Digitiser, Generator, Meter
 from ipnet.instrument._visa import connect
 from ipnet.journal import Journal
-from ipnet.limits import limits_beside, read_limits
+from ipnet.limits import Limits, limits_beside, read_limits
+from ipnet.replay import Replay
 from ipnet.settings import read_toml
-from ipnet.shots import protocol_of
+from ipnet.shots import Protocol, protocol_of
 from ipnet.units import read_quantity
 
 
@@ -77,6 +78,18 @@ def _beside(path: Path, name: str) -> str:
 
 
 @contextmanager
+def replay_bench(file: BenchFile, journal: Path, *, card: str = "") -> Iterator[tuple[Replay, MTJ]]:
+    """The journal of a bench in place of its instruments, see `open_bench`; nothing is connected.
+
+    Raises:
+        IPNetError: no card, no limits, no journal, or one that was begun with others.
+    """
+    mtj, limits, protocol = _junctions(file, card)
+    with Journal(journal, identities=None, limits=limits, card=mtj.card, protocol=protocol) as written:
+        yield Replay(written), mtj
+
+
+@contextmanager
 def open_bench(file: BenchFile, journal: Path, *, card: str = "") -> Iterator[tuple[Bench, MTJ]]:
     """Connect the instruments of a bench, and park them when it is over.
 
@@ -91,9 +104,7 @@ def open_bench(file: BenchFile, journal: Path, *, card: str = "") -> Iterator[tu
     Raises:
         IPNetError: no card, no limits, an instrument that is another one or does not answer, another journal.
     """
-    mtj = load_junction(card or file.card)
-    limits = read_limits(file.limits or limits_beside(file.card))
-    protocol = protocol_of(mtj, read_quantity(file.sample_time, "s"))
+    mtj, limits, protocol = _junctions(file, card)
 
     def reach() -> tuple[Generator, Meter, Digitiser]:
         timeout, found = read_quantity(file.timeout, "s"), []
@@ -120,3 +131,10 @@ def open_bench(file: BenchFile, journal: Path, *, card: str = "") -> Iterator[tu
         ) as bench,
     ):
         yield bench, mtj
+
+
+def _junctions(file: BenchFile, card: str) -> tuple[MTJ, Limits, Protocol]:
+    """What a bench knows of its junctions before it asks them."""
+    mtj = load_junction(card or file.card)
+    limits = read_limits(file.limits or limits_beside(file.card))
+    return mtj, limits, protocol_of(mtj, read_quantity(file.sample_time, "s"))

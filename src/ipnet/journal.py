@@ -12,6 +12,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from statistics import mean
 from typing import Any, Self
 
 import numpy as np
@@ -35,11 +36,11 @@ class Journal:
 
     Args:
         path: of the file, which is made if it is not there.
-        identities: of the instruments, by their part: what they answer to ``*IDN?``.
+        identities: of the instruments, by their part: what they answer to ``*IDN?``; None takes those of a journal
+            that is there.
         limits: of the junctions.
         card: of the junctions.
         protocol: of the shots.
-        create: False refuses a file that is not there.
 
     Raises:
         IPNetError: a journal that was begun with something else, a damaged or foreign file, no file.
@@ -53,23 +54,23 @@ class Journal:
         self,
         path: str | Path,
         *,
-        identities: Mapping[str, str],
+        identities: Mapping[str, str] | None,
         limits: Limits,
         card: Card[Any, Any],
         protocol: Protocol,
-        create: bool = True,
     ) -> None:
         values = {"parameters": card.parameters.model_dump(), "clock": card.clock.model_dump()}
         begun = {
             "card": json.dumps({"name": card.name, "hash": content_hash(values)}, sort_keys=True),
             "limits": json.dumps(limits.model_dump(), sort_keys=True),
-            "identities": json.dumps(dict(identities), sort_keys=True),
             "protocol": protocol_text(protocol),
         }
+        if identities is not None:
+            begun["identities"] = json.dumps(dict(identities), sort_keys=True)
         versions = {"ipnet": __version__, "python": platform.python_version(), "torch": str(torch.__version__)}
         versions |= {"numpy": np.__version__, "sqlite": sqlite3.sqlite_version}
         also = {"versions": json.dumps(versions), "nonce": secrets.token_hex(3), "values": json.dumps(values)}
-        self._file = JournalFile(Path(path), begun | also if create else None)
+        self._file = JournalFile(Path(path), None if identities is None else begun | also)
         for what, now in begun.items():
             if self.header[what] != now:
                 self.close()
@@ -110,16 +111,27 @@ class Journal:
         """What the instruments answered to ``*IDN?``, by their part."""
         return dict(json.loads(self.header["identities"]))
 
-    def ask(self, key: str, shots: Sequence[Shot]) -> None:
+    def ask(self, key: str, shots: Sequence[Shot], *, again: bool = False) -> None:
         """Let a key stand for these shots.
 
+        Args:
+            key: of the answers.
+            shots: in any number.
+            again: it must stand for them already.
+
         Raises:
-            IPNetError: it stands for others.
+            IPNetError: it stands for others, or for none yet where it must.
         """
         asked = (digest(shots), len(shots))
         with self._file.transaction() as db:
-            db.execute("INSERT OR IGNORE INTO asked VALUES (?, ?, ?)", (key, *asked))
+            if not again:
+                db.execute("INSERT OR IGNORE INTO asked VALUES (?, ?, ?)", (key, *asked))
             known = db.execute("SELECT digest, total FROM asked WHERE key = ?", (key,)).fetchone()
+        if known is None:
+            raise IPNetError(
+                f"a replay asks what was asked before, and '{key}' was not: give the run, the card and the "
+                "options of the record, or leave out --replay to measure."
+            )
         if known != asked:
             raise IPNetError(
                 f"a key stands for the same shots in all of a journal; got other ones ({asked[1]}, before "
@@ -207,6 +219,18 @@ class Journal:
         rows = [(number, i, *pair) for i, pair in enumerate(zip(finite, map(int, answers), strict=True))]
         self._advance(number, "void" if void else "closed", "closed", ("open", "sent"), rows)
 
+    def answered(self, key: str) -> list[Batch]:
+        """The batches that answer a key."""
+        return self._batches("WHERE key = ? AND state = 'closed' AND kind = 'answers'", key)
+
+    def resistances(self, key: str) -> tuple[float, float]:
+        """Of the resting and of the switched junction [ohm], by which the answers of a key were told, on average.
+
+        NaN if there are none.
+        """
+        told = [(batch.protocol.V_read / np.array(batch.levels)).tolist() for batch in self.answered(key)]
+        return tuple(map(mean, zip(*told, strict=True))) if told else (math.nan, math.nan)
+
     def pending(self) -> Batch | None:
         """The batch that has not come to its end, if there is one."""
         return next(iter(self._batches("WHERE state IN ('open', 'sent')")), None)
@@ -257,10 +281,10 @@ class Journal:
         else:
             raise IPNetError(f"a journal is exported to a .h5 or a .csv file; got '{path}'.")
 
-    def _batches(self, where: str) -> list[Batch]:
+    def _batches(self, where: str, *values: object) -> list[Batch]:
         with self._file.transaction() as db:
             rows = db.execute(
-                f"SELECT {_COLUMNS}, opened, sent, closed FROM batch {where} ORDER BY number"
+                f"SELECT {_COLUMNS}, opened, sent, closed FROM batch {where} ORDER BY number", values
             ).fetchall()
             shots = "SELECT number, current, answer FROM shot WHERE batch = ?"
             return [from_row(row, db.execute(shots, row[:1]).fetchall()) for row in rows]
