@@ -21,7 +21,7 @@ from ipnet.bench import Bench, DeadJunction
 from ipnet.device import load_device
 from ipnet.errors import GarbledReply, IPNetError, LostConnection
 from ipnet.journal import Journal
-from ipnet.limits import Limits
+from ipnet.limits import Limits, count_pulses
 from ipnet.shots import Shot, protocol_of
 from toy_bench import AFTER, BEFORE, IDENTITIES, R_AP, R_P, CrashError, Lab, ToyDigitiser, garble, lose
 
@@ -100,7 +100,9 @@ def exactly_once(lab: Lab, journal: Journal) -> None:
 def test_a_junction_is_asked_and_a_key_answers_from_the_journal(lab: Lab, journal: Journal) -> None:
     told: list[tuple[int, int, float]] = []
     asked = bench(lab, journal, progress=lambda *state: told.append(state))
-    assert asked.estimate(SHOTS) > 0
+    seconds, pulses = asked.estimate(SHOTS)
+    assert seconds == 3 * 0.5
+    assert pulses == count_pulses(SHOTS, PROTOCOL) + 3 * count_pulses(asked._checks, PROTOCOL)
     assert asked.run(2, SHOTS, "first").tolist() == RIGHT
     assert lab.plays.total() == 3 + 3  # the calibration, and 2 + 2 + 1 shots
     assert asked.run(2, SHOTS[::-1], "second").tolist() == RIGHT[::-1]

@@ -116,9 +116,12 @@ class Bench:
         """Switch the instruments off."""
         self._link.park()
 
-    def estimate(self, shots: Sequence[Shot]) -> float:
-        """Seconds that these shots take, from the pace of the last batches."""
-        return len(self._plan(shots, list(range(len(shots))))) * (self.journal.pace() or _PACE)
+    def estimate(self, shots: Sequence[Shot]) -> tuple[float, int]:
+        """Seconds that these shots take, from the pace of the last batches, and their pulses, checks included."""
+        plan = self._plan(shots, list(range(len(shots))))
+        asked = [[*(shots[place] for place in places), *self._checks] for places in plan]
+        pulses = sum(count_pulses(batch, self.protocol) for batch in asked)
+        return len(plan) * (self.journal.pace() or _PACE), pulses
 
     def run(self, junction: int, shots: Sequence[Shot], key: str) -> NDArray[np.bool_]:
         """Ask a junction; what was measured under this key before, on whichever junction, is not asked again.
@@ -150,6 +153,10 @@ class Bench:
                 self.park()
                 raise
         return np.equal(self.journal.answers(key), 1)
+
+    def resistances(self, key: str) -> tuple[float, float]:
+        """Of the resting and of the switched junction that answered a key [ohm], read by the meter at V_read."""
+        return self.journal.resistances(key)
 
     def recover(self) -> None:
         """Bring the batch to its end that was in the air when the last process stopped, if there is one."""

@@ -1,5 +1,6 @@
 """What is done with a junction on a bench before a network runs on it: its measurement, and its probe voltage."""
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from ipnet.device.mtj import MTJ
 from ipnet.errors import IPNetError
 from ipnet.measurement import Measurements
 from ipnet.shots import Answers, Shot
-from ipnet.simulated_measurement import counted, plan, tabulate
+from ipnet.simulated_measurement import measured, plan, tabulate
 from ipnet.units import format_si
 
 Floats = NDArray[np.float64]
@@ -63,7 +64,8 @@ def characterise(
 ) -> Measurements:
     """S-curves of the cold junction, and after a heating pulse: the rows that `ipnet devices fit` reads.
 
-    A coarse scan finds where it switches; then every row is a voltage, with as many shots as trials.
+    A coarse scan finds where it switches; then every row is a voltage, with as many shots as trials, and with the
+    resistances of both states wherever they were read anew.
 
     Args:
         bench: measures.
@@ -92,13 +94,16 @@ def characterise(
         )
         conditions["V"] = np.where(of_width, (conditions["V"] + shift).clip(0, clock.V_max), conditions["V"])
     rows = tabulate(expected, conditions, trials, label)
-    switches = np.zeros(len(rows))
+    switches, reads, before = np.zeros(len(rows)), np.full((2, len(rows)), np.nan), (math.nan, math.nan)
     for row in range(len(rows)):
         condition = {name: float(column[row]) for name, column in rows.columns.items()}
-        shots = [_shot(condition)] * trials
-        switches[row] = bench.run(junction, shots, f"{label}/row {row}").sum()
+        key = f"{label}/row {row}"
+        switches[row] = bench.run(junction, [_shot(condition)] * trials, key).sum()
+        if (told := bench.resistances(key)) != before:  # the junction was read anew
+            reads[:, row], before = [float(f"{R:.6g}") for R in told], told
         report((row + 1) / len(rows))
-    return counted(rows, switches)
+    R_P, R_AP = reads[::-1] if expected.resting else reads
+    return measured(rows, switches=switches, R_P=R_P, R_AP=R_AP)
 
 
 def _shot(row: dict[str, float]) -> Shot:

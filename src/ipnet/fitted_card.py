@@ -53,9 +53,11 @@ def prepare(base: MTJ, rows: Measurements, poles: int | None) -> CardFile:
     for key in READS:
         reads = rows[key][np.isfinite(rows[key])]
         if len(reads):
-            mean, error = float(reads.mean()), float(reads.std(ddof=min(1, len(reads) - 1)) / len(reads) ** 0.5)
-            text = f"mean of {len(reads)} reads, standard error {format_si(error, 'ohm')}, in {_name(rows)}"
-            ends = (mean - 1.96 * error, mean + 1.96 * error)
+            mean, ends, text = float(reads.mean()), (0.0, 0.0), f"one read, in {_name(rows)}"
+            if len(reads) > 1:
+                error = float(reads.std(ddof=1) / len(reads) ** 0.5)
+                ends = (mean - 1.96 * error, mean + 1.96 * error)
+                text = f"mean of {len(reads)} reads, standard error {format_si(error, 'ohm')}, in {_name(rows)}"
             found[key], entries[key] = mean, _entry(entries[key], "ohm", mean, ends, source=text)
     if "R_P" in found and "R_AP" not in found:
         found["R_AP"] = known.R_AP * found["R_P"] / known.R_P

@@ -65,6 +65,9 @@ class Answers(typing.Protocol):
     def run(self, junction: int, shots: Sequence[Shot], key: str) -> NDArray[np.bool_]:
         """Whether the junction switched in each shot; of a key that was measured before, what was measured."""
 
+    def resistances(self, key: str) -> tuple[float, float]:
+        """Of the resting and of the switched junction that answered a key [ohm]; NaN for what was not read."""
+
 
 @dataclass(frozen=True)
 class Protocol:

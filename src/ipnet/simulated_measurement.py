@@ -54,7 +54,7 @@ def simulate(
     """
     rows = tabulate(device, conditions, trials, name)
     p = cloglog(log_hazard(device, rows.conditions(device))).numpy()
-    return counted(rows, np.random.default_rng(seed).binomial(rows["trials"].astype(int), p))
+    return measured(rows, switches=np.random.default_rng(seed).binomial(rows["trials"].astype(int), p))
 
 
 def tabulate(
@@ -84,14 +84,15 @@ def tabulate(
     return Measurements(columns, np.arange(len(parts[0])) + 2, name, "")
 
 
-def counted(rows: Measurements, switches: ArrayLike) -> Measurements:
-    """The rows with what was counted, and the digest of the file that `format_measurements` makes of them.
+def measured(rows: Measurements, **found: ArrayLike) -> Measurements:
+    """The rows with what was measured, and the digest of the file that `format_measurements` makes of them.
 
     Args:
         rows: of `tabulate`.
-        switches: of each row.
+        found: columns of `UNITS` in SI: switches, and what else was read.
     """
-    whole = replace(rows, columns={**rows.columns, "switches": np.asarray(switches, np.float64)})
+    columns = {name: np.asarray(column, np.float64) for name, column in found.items()}
+    whole = replace(rows, columns={**rows.columns, **columns})
     return replace(whole, digest=hashlib.sha256(format_measurements(whole).encode()).hexdigest()[:12])
 
 
