@@ -5,7 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 
 from ipnet.bench import DeadJunction
 from ipnet.bench_file import read_bench
@@ -15,12 +17,18 @@ from ipnet.device.mtj import MTJ
 from ipnet.errors import IPNetError
 from ipnet.finished import load_finished
 from ipnet.fit import fit, load_junction
-from ipnet.hil import HilRun, bins_of, read_hil, run_on_bench, trim_all
+from ipnet.hil import bins_of, foresee, junction_of, rises_of, run_on_bench, trim_all
+from ipnet.hil_result import HilRun, read_hil
+from ipnet.hil_tune import tune_on_bench
+from ipnet.journal import Journal
 from ipnet.measurement import read_measurements
 from ipnet.shots import Shot, protocol_of, waveform
 from ipnet.simulated_measurement import format_measurements
 from ipnet.virtual_chip import Chip
+from test_bench import LIMITS, PROTOCOL
+from test_bench import bench as toy
 from tiny import write_tiny_study
+from toy_bench import IDENTITIES, Lab
 
 TRUE = {"V_c0": 0.334, "delta": 41.0, "R_th": (1.9e6,), "tau_th": (0.8e-6,)}
 
@@ -42,6 +50,9 @@ class ChipBench:
             threshold = -self.protocol.V_read * (1 / self.R[0] + 1 / self.R[1]) / 2
             self.kept[key] = np.asarray(current > threshold)
         return self.kept[key]
+
+    def resistances(self, key: str) -> tuple[float, float]:
+        return self.R if key in self.kept else (float("nan"), float("nan"))
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +84,7 @@ def test_an_unknown_junction_is_found_and_fitted(expected: MTJ, tmp_path: Path) 
 
 def test_a_trimmed_probe_gives_the_answer_of_the_card(expected: MTJ) -> None:
     bench = ChipBench(chip({"V_c0": 0.30}, {"V_c0": 0.34}), expected)
-    probes = trim_all(bench, (0, 1), expected)
+    probes, _ = trim_all(bench, (0, 1), expected)
     assert probes[0] < float(expected.V_probe) < probes[1]
     cold = expected.rest(expected.V_probe)
     wanted = float(expected.p_switch(expected.V_probe, expected.t_probe, cold))
@@ -87,8 +98,9 @@ def test_what_does_not_switch_is_said(expected: MTJ) -> None:
         IPNetError, match=r"junction 0 must switch in half of the shots somewhere from .* it does in"
     ):
         halfway(ChipBench(chip({"V_c0": 0.9}), expected), 0, expected, 100e-9, "half")
-    assert list(trim_all(ChipBench(chip({}, {}), expected, dead=(0,)), (0, 1), expected)) == [1]
-    with pytest.raises(IPNetError, match=r"one junction at least must live; got: junction 0 is dead"):
+    probes, dead = trim_all(ChipBench(chip({}, {}), expected, dead=(0,)), (0, 1), expected)
+    assert (list(probes), dead) == ([1], {0: "it does not switch"})
+    with pytest.raises(IPNetError, match=r"one junction at least must live; got: junction 0 is dead: it does"):
         trim_all(ChipBench(chip({}), expected, dead=(0,)), (0,), expected)
     assert trim(ChipBench(chip({}), expected), 0, expected) == pytest.approx(0.285, abs=0.004)
 
@@ -111,7 +123,14 @@ def test_a_network_on_the_bench_agrees_with_the_software(
     bench = ChipBench(chip({}, {}), expected)
     shares: list[float] = []
     found = run_on_bench(
-        load_finished(finished_folder), "frontier", bench, (0, 1), clips=6, report=shares.append, simulated=True
+        load_finished(finished_folder),
+        "frontier",
+        bench,
+        (0, 1),
+        clips=6,
+        probes={},
+        report=shares.append,
+        simulated=True,
     )
     assert found.answers == 6 * 4 * 2 * 2 * 2
     assert shares[-1] == 1
@@ -121,19 +140,21 @@ def test_a_network_on_the_bench_agrees_with_the_software(
     assert found.foreseen[1] <= found.foreseen[0] <= found.foreseen[2]
     (tmp_path / "hil.json").write_text(found.model_dump_json())
     assert read_hil(tmp_path / "hil.json") == found
-    again = run_on_bench(load_finished(finished_folder), "frontier", bench, (0, 1), clips=6, simulated=True)
+    again = run_on_bench(
+        load_finished(finished_folder), "frontier", bench, (0, 1), clips=6, probes={}, simulated=True
+    )
     assert again == found  # every answer came from what was kept
 
 
 def test_a_chip_that_is_no_such_junction_is_seen(finished_folder: Path, expected: MTJ) -> None:
     bench = ChipBench(chip({"V_c0": 0.31}), expected)
-    found = run_on_bench(load_finished(finished_folder), "frontier", bench, (0,), clips=6)
+    found = run_on_bench(load_finished(finished_folder), "frontier", bench, (0,), clips=6, probes={})
     assert found.deviation > 6
 
 
 def test_agreement_is_judged_by_what_the_software_foresees(finished_folder: Path, expected: MTJ) -> None:
     bench = ChipBench(chip({}), expected)
-    found = run_on_bench(load_finished(finished_folder), "frontier", bench, (0,), clips=6)
+    found = run_on_bench(load_finished(finished_folder), "frontier", bench, (0,), clips=6, probes={})
 
     def made(right: int, foreseen: float) -> HilRun:
         truth, n = (0,) * 40, 10
@@ -147,7 +168,9 @@ def test_agreement_is_judged_by_what_the_software_foresees(finished_folder: Path
 
 
 def test_the_claim_needs_what_is_foreseen_and_a_chip_that_is_real(finished_folder: Path, expected: MTJ) -> None:
-    found = run_on_bench(load_finished(finished_folder), "frontier", ChipBench(chip({}), expected), (0,), clips=6)
+    found = run_on_bench(
+        load_finished(finished_folder), "frontier", ChipBench(chip({}), expected), (0,), clips=6, probes={}
+    )
     agreeing = found.model_copy(update={"hardware": found.truth, "software": (found.truth,) * 10, "real": True})
     other = agreeing.model_copy(update={"hardware": tuple(1 - min(t, 1) for t in found.truth)})
 
@@ -160,9 +183,98 @@ def test_the_claim_needs_what_is_foreseen_and_a_chip_that_is_real(finished_folde
     assert verdict(agreeing.model_copy(update={"simulated": True}), other) == "differs"
 
 
+def test_fine_tuning_goes_through_the_chip(finished_folder: Path, expected: MTJ, tmp_path: Path) -> None:
+    bench, shares = ChipBench(chip({}, {}), expected), list[float]()
+
+    def tuned(name: str, **options: object) -> tuple[list[float], dict[str, torch.Tensor]]:
+        losses = tune_on_bench(
+            load_finished(finished_folder),
+            "frontier",
+            bench,
+            (0, 1),
+            tmp_path / name,
+            probes={},
+            clips=6,
+            batch_size=4,
+            report=shares.append,
+            **options,
+        )
+        return losses, load_file(tmp_path / name)
+
+    losses, weights = tuned("tuned", epochs=2, learning_rate=1e-2)
+    assert len(losses) == 2
+    assert shares == [0.25, 0.5, 0.75, 1]
+    before = load_file(finished_folder / "model.safetensors")
+    assert weights.keys() == before.keys()
+    moved = {name for name in before if not torch.equal(before[name], weights[name])}
+    assert any("log_gain" in name for name in moved), "a gradient passes through the junctions"
+    asked = len(bench.kept)
+    again, same = tuned("again", epochs=2, learning_rate=1e-2)
+    assert again == losses
+    assert all(torch.equal(weights[name], same[name]) for name in weights)
+    assert len(bench.kept) == asked, "all answers came from what was kept"
+    _, unmoved = tuned("still", epochs=1, learning_rate=0.0)
+    assert all(
+        torch.equal(before[name], unmoved[name]) for name in before if "running" not in name and "num" not in name
+    )
+    found = load_finished(finished_folder, tmp_path / "tuned")
+    assert found.source != load_finished(finished_folder).source
+    with pytest.raises(IPNetError, match=r"the clips must be 1 to \d+, as many as the split has; got 9999"):
+        tune_on_bench(found, "frontier", bench, (0, 1), tmp_path / "none", probes={}, clips=9999)
+    with pytest.raises(IPNetError, match=r"the weights .* must be there and fit"):
+        load_finished(finished_folder, tmp_path / "none")
+
+
+def test_what_a_run_takes_is_said_before_it_starts(finished_folder: Path, tmp_path: Path) -> None:
+    _, junction = junction_of(load_finished(finished_folder), "frontier")
+    limits = LIMITS.model_copy(update={"pulses": 1e9})
+    with Journal(
+        tmp_path / "j", identities=IDENTITIES, limits=limits, card=junction.card, protocol=PROTOCOL
+    ) as journal:
+        asked, said = toy(Lab(), journal, limits=limits, mtj=junction, shots_per_batch=14), list[str]()
+        effort = foresee(load_finished(finished_folder), "frontier", asked, (0, 1), 6)
+        assert journal.applied(0) == 0
+        run = run_on_bench(
+            load_finished(finished_folder), "frontier", asked, (0, 1), clips=6, probes={}, say=said.append
+        )
+        applied = max(journal.applied(number) for number in (0, 1))
+    assert said == [str(effort)]
+    assert effort.answers == run.answers
+    assert 0.7 * applied < effort.pulses, "checks and calibrations come on top of what switched"
+    assert said[0].endswith("pulses on a junction")
+
+
+def test_each_junction_is_accounted_for(finished_folder: Path, expected: MTJ) -> None:
+    bench = ChipBench(chip({"V_c0": 0.31}, {}, {}), expected, dead=(2,))
+    found = run_on_bench(load_finished(finished_folder), "frontier", bench, (0, 1, 2), clips=6, probes={})
+    warm, right, dead = found.junctions
+    assert warm.deviation > 5
+    assert abs(right.deviation) < 4
+    assert (dead.answers, dead.dead, found.dead) == (0, "it does not switch", (2,))
+    assert warm.answers + right.answers == found.answers == sum(part.measured.n for part in found.bins)
+
+
+def test_the_temperature_of_a_share(expected: MTJ) -> None:
+    """Junctions that are warmer by 8 K than the law says are found to be warmer by 8 K."""
+    rng, rise = np.random.default_rng(0), rises_of(expected)
+    warm = torch.from_numpy(rng.uniform(0, 60, 40_000))
+
+    def p(rises: torch.Tensor) -> NDArray[np.float64]:
+        return np.asarray(expected.answer(expected.V_probe, expected.t_probe, (rises,)))
+
+    parts = bins_of(p(warm), (rng.random(len(warm)) < p(warm + 8)).astype(float), expected)
+    for part in parts:
+        seen = part.rise_measured
+        wider = 0.5 * (seen.high - seen.low)
+        assert seen.low - wider < part.rise_expected + 8 < seen.high + wider
+        assert seen.high - seen.low < 6
+    assert rise(0.0) == -50
+    assert rise(1.0) == pytest.approx(float(expected.hottest))
+
+
 def test_bins_hold_equally_many() -> None:
     p = np.linspace(0.1, 0.9, 80)
-    parts = bins_of(p, (p > 0.5).astype(float), 4)
+    parts = bins_of(p, (p > 0.5).astype(float), load_junction("mtj-thermal"), 4)
     assert [part.measured.n for part in parts] == [20] * 4
     assert [part.measured.value for part in parts] == [0, 0, 1, 1]
 

@@ -47,9 +47,9 @@ from ipnet.cost_report import CostReport, read_costs
 from ipnet.driving_claim import driving
 from ipnet.errors import IPNetError
 from ipnet.finding import Finding, Verdict
-from ipnet.hil import PATTERN as BENCHES
-from ipnet.hil import HilRun, read_benches
 from ipnet.hil_claim import hil
+from ipnet.hil_result import PATTERN as BENCHES
+from ipnet.hil_result import HilRun, read_benches
 from ipnet.memory_claims import memory
 from ipnet.noise_claim import noise
 from ipnet.prediction_error import error_studies

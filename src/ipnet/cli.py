@@ -189,7 +189,7 @@ def claims(
     """The ledger: every claim of arXiv:2512.15829, what was found, on which data, and the verdict."""
     from ipnet.claims import ledger, read_evidence
     from ipnet.cost_report import read_costs
-    from ipnet.hil import read_benches
+    from ipnet.hil_result import read_benches
     from ipnet.robustness_curve import read_tested
     from ipnet.written_battery import read_batteries
 

@@ -6,16 +6,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ipnet.console import Json, bars, print_json, resumable, show
+from ipnet.errors import IPNetError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
-    from ipnet.hil import HilRun
+    from ipnet.hil_result import HilRun
 
 BenchPath = Annotated[Path, typer.Argument(help="TOML file of the bench, see docs/hardware.md.")]
 JournalPath = Annotated[
     Path,
     typer.Option("--journal", help="SQLite file; every pulse and reply goes there, and the same command goes on."),
+]
+
+RunPath = Annotated[Path, typer.Argument(help="Folder of a finished run, such as runs/demo/intrinsic-seed0.")]
+Layer = Annotated[str, typer.Option(help="Position of the memory that stands on the bench.")]
+Replay = Annotated[
+    bool,
+    typer.Option(
+        "--replay", help="Ask the journal in place of the bench; whatever differs from the record fails."
+    ),
 ]
 
 hil = typer.Typer(no_args_is_help=True)
@@ -35,18 +43,18 @@ def characterise(
         int | None, typer.Option(help="At the multiplexer; default: the first of the bench.")
     ] = None,
     trials: Annotated[int, typer.Option(min=1, help="Shots at each voltage.")] = 400,
+    replay: Replay = False,
 ) -> None:
     """Measure S-curves of a junction, cold and after heating."""
-    from ipnet.bench_file import open_bench, read_bench
+    from ipnet.bench_file import open_bench, read_bench, replay_bench
     from ipnet.bench_procedures import characterise as measure
-    from ipnet.cache import write_atomically
     from ipnet.simulated_measurement import format_measurements
 
     file = read_bench(bench)
     number = file.junctions[0] if junction is None else junction
     with bars("characterise", quiet=False) as progress, resumable():
         done = progress.run(f"junction {number}", 0, 1)
-        with open_bench(file, journal) as (opened, mtj):
+        with (replay_bench if replay else open_bench)(file, journal) as (opened, mtj):
             rows = measure(
                 opened,
                 number,
@@ -56,49 +64,92 @@ def characterise(
                 label=f"characterise/{number}/{trials}",
                 report=lambda share: done(share, ""),
             )
-    write_atomically(output, lambda path: path.write_text(format_measurements(rows), "utf-8"))
-    typer.echo(f"written: {output}; next: ipnet devices fit {output} -o card.toml")
+    _keep(output, format_measurements(rows), replay=replay)
+    typer.echo(f"next: ipnet devices fit {output} -o card.toml")
 
 
 @hil.command()
 def run(
-    folder: Annotated[Path, typer.Argument(help="Folder of a finished run, such as runs/demo/intrinsic-seed0.")],
+    folder: RunPath,
     bench: Annotated[Path, typer.Option(help="TOML file of the bench.")],
-    layer: Annotated[str, typer.Option(help="Position of the memory that stands on the bench.")] = "frontier",
+    layer: Layer = "frontier",
     clips: Annotated[int, typer.Option(min=1, help="Of the validation split.")] = 50,
     output: Annotated[Path, typer.Option("--output", "-o", help="JSON file.")] = Path("hil.json"),
     journal: JournalPath = Path("hil.sqlite"),
+    weights: Annotated[Path | None, typer.Option(help="File of 'ipnet hil tune', in place of the run's.")] = None,
+    replay: Replay = False,
     as_json: Json = False,
 ) -> None:
     """Run a trained network with a memory on the bench, on recorded clips, and compare it with the software."""
-    from ipnet.bench_file import open_bench, read_bench
-    from ipnet.cache import write_atomically
+    from ipnet.bench_file import open_bench, read_bench, replay_bench
+    from ipnet.cli_tables import hil_tables
     from ipnet.finished import load_finished
-    from ipnet.hil import junction_of, run_on_bench, trim_all
+    from ipnet.hil import junction_of, run_on_bench
 
-    file, finished = read_bench(bench), load_finished(folder)
-    card, junction = junction_of(finished, layer)
+    file, finished = read_bench(bench), load_finished(folder, weights)
+    card, _ = junction_of(finished, layer)
     with bars("hardware in the loop", quiet=as_json) as progress, resumable():
         done = progress.run(finished.run.name, 0, 1)
-        with open_bench(file, journal, card=card) as (opened, _):
-            probes = trim_all(opened, file.junctions, junction)
+        with (replay_bench if replay else open_bench)(file, journal, card=card) as (opened, _):
             found = run_on_bench(
                 finished,
                 layer,
                 opened,
-                sorted(probes),
+                file.junctions,
                 clips=clips,
-                probes=probes,
                 identities=list(opened.journal.identities.values()),
                 simulated=file.simulated,
+                say=progress.say,
                 report=lambda share: done(share, ""),
             )
-    write_atomically(output, lambda path: path.write_text(found.model_dump_json(indent=1) + "\n", "utf-8"))
+    _keep(output, found.model_dump_json(indent=1) + "\n", replay=replay, quiet=as_json)
     if as_json:
         print_json(found.model_dump(mode="json"))
     else:
-        show(_table(found))
-        typer.echo(f"written: {output}")
+        show(*hil_tables(found))
+
+
+@hil.command()
+def tune(
+    folder: RunPath,
+    bench: Annotated[Path, typer.Option(help="TOML file of the bench.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="File of the weights.")],
+    layer: Layer = "frontier",
+    clips: Annotated[int, typer.Option(min=1, help="Of the train split.")] = 64,
+    epochs: Annotated[int, typer.Option(min=1, help="How often each clip is seen.")] = 1,
+    batch_size: Annotated[int, typer.Option(min=1, help="Clips in a step.")] = 16,
+    learning_rate: Annotated[float, typer.Option(min=0, help="Of all parameters.")] = 1e-3,
+    seed: Annotated[int, typer.Option(min=0, help="Of the clips and their order.")] = 0,
+    journal: JournalPath = Path("hil.sqlite"),
+) -> None:
+    """Train a network further through the hardware: forwards on the bench, backwards through the card's model."""
+    from ipnet.bench_file import open_bench, read_bench
+    from ipnet.finished import load_finished
+    from ipnet.hil import junction_of
+    from ipnet.hil_tune import tune_on_bench
+
+    file, finished = read_bench(bench), load_finished(folder)
+    card, _ = junction_of(finished, layer)
+    with bars("fine-tuning through the hardware", quiet=False) as progress, resumable():
+        done = progress.run(finished.run.name, 0, 1)
+        with open_bench(file, journal, card=card) as (opened, _):
+            losses = tune_on_bench(
+                finished,
+                layer,
+                opened,
+                file.junctions,
+                output,
+                clips=clips,
+                epochs=epochs,
+                batch_size=batch_size,
+                learning_rate=learning_rate,
+                seed=seed,
+                say=progress.say,
+                report=lambda share: done(share, ""),
+            )
+    for number, loss in enumerate(losses, 1):
+        typer.echo(f"epoch {number}: loss {loss:.4f}")
+    typer.echo(f"written: {output}; next: ipnet hil run {folder} --bench {bench} --weights {output}")
 
 
 @hil.command()
@@ -106,13 +157,14 @@ def compare(
     file: Annotated[Path, typer.Argument(help="File that 'ipnet hil run' wrote.")], as_json: Json = False
 ) -> None:
     """Software against hardware: accuracy, switching, and what heat does to it, each with its interval."""
-    from ipnet.hil import read_hil
+    from ipnet.cli_tables import hil_tables
+    from ipnet.hil_result import read_hil
 
     found = read_hil(file)
     if as_json:
         print_json(_numbers(found))
     else:
-        show(_table(found))
+        show(*hil_tables(found))
 
 
 @hil.command()
@@ -136,53 +188,48 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """On the virtual laboratory: measure a junction, fit a card, train a network, run it on the chip, compare."""
+    from ipnet.cli_tables import hil_tables
     from ipnet.hil_demo import run_demo
 
     with bars("hardware in the loop, virtual laboratory", quiet=as_json) as progress, resumable():
         done = progress.run("demo", 0, 1)
-        found, said = run_demo(output, seed=seed, clips=clips, report=done)
+        story = run_demo(output, seed=seed, clips=clips, say=progress.say, report=done)
     if as_json:
-        print_json(_numbers(found) | {"card": said})
-    else:
-        show(_table(found))
-        for line in said:
-            typer.echo(line)
+        print_json(_numbers(story.run) | {"card": [known.numbers for known in story.card]})
+        return
+    show(*hil_tables(story.run))
+    for known in story.card:
+        typer.echo(str(known))
+    typer.echo("played back from its journal, without the bench: the same")
+
+
+def _keep(output: Path, text: str, *, replay: bool, quiet: bool = False) -> None:
+    """Write what was found; of a replay, compare it with what is there.
+
+    Raises:
+        IPNetError: a replay found something else.
+    """
+    from ipnet.cache import write_atomically
+
+    there = replay and output.exists()
+    if there and output.read_text("utf-8") != text:
+        raise IPNetError(
+            f"a replay must give '{output}' again, to the byte; got something else: give the options of the "
+            "record, or another --output to see what differs."
+        )
+    if not there:
+        write_atomically(output, lambda path: path.write_text(text, "utf-8"))
+    if not quiet:
+        typer.echo(f"{'reproduced exactly' if there else 'written'}: {output}")
 
 
 def _numbers(found: "HilRun") -> dict[str, Any]:
-    low = found.foreseen
     return {
         "accuracy": found.accuracy.model_dump(),
-        "foreseen": dict(zip(("value", "low", "high"), low, strict=True)),
+        "foreseen": dict(zip(("value", "low", "high"), found.foreseen, strict=True)),
         "agrees": found.agrees,
         "deviation": found.deviation,
         "answers": found.answers,
-        "dead": found.dead,
+        "junctions": [junction.model_dump() for junction in found.junctions],
         "bins": [part.model_dump() for part in found.bins],
     }
-
-
-def _table(found: "HilRun") -> "Table":
-    from rich.table import Table
-
-    chip = "the virtual laboratory's chip (SIMULATED)" if found.simulated else ", ".join(found.identities)
-    kind = "recorded" if found.real else "SIMULATED"
-    table = Table(
-        title=f"{found.run}, {found.place} on {chip}",
-        caption=f"{len(found.truth)} {kind} clips of {found.data}, {found.split} split; {found.answers:,} answers "
-        f"of {len(found.junctions)} junctions in turns, {len(found.dead)} set aside. Switching: by what the law "
-        "expects.",
-    )
-    for head in ("", "hardware", "software", "95 %"):
-        table.add_column(head)
-    value, low, high = found.foreseen
-    within = "" if found.agrees else ", missed"
-    table.add_row(
-        "accuracy", f"{found.accuracy.value:.3f}", f"{value:.3f}", f"[{low:.3f}, {high:.3f}] foreseen{within}"
-    )
-    for part in found.bins:
-        measured = part.measured
-        ends = f"[{measured.low:.4f}, {measured.high:.4f}] measured"
-        table.add_row("switching", f"{measured.value:.4f}", f"{part.expected:.4f}", ends)
-    table.add_row("all answers", f"{found.deviation:+.1f} standard deviations", "0", "")
-    return table

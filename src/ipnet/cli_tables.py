@@ -14,6 +14,8 @@ from ipnet.cache import write_atomically
 from ipnet.comparison import comparisons
 from ipnet.cost_report import CostReport
 from ipnet.cost_tables import cost_sheets
+from ipnet.hil_result import HilRun
+from ipnet.hil_tables import hil_sheets
 from ipnet.positions import sweeps
 from ipnet.prediction_error import error_studies
 from ipnet.results import Result
@@ -71,6 +73,17 @@ def cost_tables(report: CostReport) -> list[Table]:
     return [
         _table(f"{report.study}\n{sheet.title}: {report.data}, {kind} clips, validation split", sheet)
         for sheet in cost_sheets(report)
+    ]
+
+
+def hil_tables(run: HilRun) -> list[Table]:
+    """All tables about a run on a bench."""
+    chip = "the virtual laboratory's chip, SIMULATED" if run.simulated else "a bench"
+    kind = "recorded" if run.real else "SIMULATED"
+    title = f"{run.run}, {run.place} on {chip}"
+    return [
+        _table(f"{title}\n{sheet.title}: {run.data}, {kind} clips, {run.split} split", sheet)
+        for sheet in hil_sheets(run)
     ]
 
 

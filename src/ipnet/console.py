@@ -107,6 +107,10 @@ class Bars:
         self.whole = progress.add_task(title, total=1.0, note="")
         self.part: Any = None
 
+    def say(self, sentence: str) -> None:
+        """Print above the bars."""
+        self.progress.console.print(sentence, highlight=False, soft_wrap=True)
+
     def data(self, done: int, total: int) -> None:
         """Preparation of the data."""
         if self.part is None:

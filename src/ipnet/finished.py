@@ -36,11 +36,12 @@ class Finished:
     source: str
 
 
-def load_finished(folder: Path) -> Finished:
+def load_finished(folder: Path, weights: Path | None = None) -> Finished:
     """Load a finished run.
 
     Args:
         folder: with ``result.json`` and ``model.safetensors``.
+        weights: in place of those, such as `ipnet hil tune` writes.
 
     Raises:
         IPNetError: one of the files is missing or damaged, or the data are other data now.
@@ -57,14 +58,14 @@ def load_finished(folder: Path) -> Finished:
             "or run the study again."
         )
     network = build_network(run, task.shape[1:], len(task.outputs))
-    path = folder / WEIGHTS_FILE
+    path = weights or folder / WEIGHTS_FILE
     try:
         network.load_state_dict(load_file(path))
-        weights = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
     except (OSError, SafetensorError, RuntimeError) as error:
         raise IPNetError(
             f"the weights '{path}' must be there and fit the run's configuration ({type(error).__name__}): run "
             "the study again in another folder."
         ) from error
-    source = content_hash(result.config, result.data["fingerprint"], weights)
+    source = content_hash(result.config, result.data["fingerprint"], digest)
     return Finished(run, result, task, network, source)

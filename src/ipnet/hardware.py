@@ -47,8 +47,12 @@ class Hardware(Device):
 
     Attributes:
         report: called after each cycle.
+        alive: junctions that take turns still.
+        dead: those that do not, and why.
+        cycles: that were measured.
         expected: what the law said of each measured answer, cycle by cycle [1].
         measured: whether the junction switched, in the same order.
+        served: which junction it was, in the same order.
 
     Raises:
         IPNetError: no junction, or another operation.
@@ -72,9 +76,9 @@ class Hardware(Device):
             )
         self.model, self.bench, self.label = model, bench, label
         self.probes = dict(probes or {})
-        self.alive, self.dead, self.cycles = list(junctions), list[int](), 0
+        self.alive, self.dead, self.cycles = list(junctions), dict[int, str](), 0
         self.report: Callable[[], None] = lambda: None
-        self.expected, self.measured = list[Floats](), list[Floats]()
+        self.expected, self.measured, self.served = list[Floats](), list[Floats](), list[NDArray[np.int64]]()
         self.depth = math.ceil(FORGOTTEN * float(model.tau_th.max()) / float(model.card.clock.t_cycle))
         past = range(1, self.depth + 1)
         self.state_names = (
@@ -96,7 +100,6 @@ class Hardware(Device):
 
         def answer(p: Tensor) -> Tensor:
             self.expected.append(p.detach().double().cpu().numpy().ravel())
-            self.measured.append(spikes.double().cpu().numpy().ravel())
             return emit(p + (spikes - p).detach())
 
         emitted, after = self.model.cycle(V, rises, answer)
@@ -109,18 +112,26 @@ class Hardware(Device):
 
     def _measured(self, V: Tensor, driven: Sequence[Tensor], switched: Sequence[Tensor]) -> Tensor:
         """Spikes 0 or 1, in the shape of V."""
-        now = V.detach().double().cpu().numpy().ravel()
-        past = [part.detach().double().cpu().numpy().ravel() for part in (*reversed(driven), *reversed(switched))]
-        asked = np.array([*past, now])  # drives, spikes, and the drive of this cycle [2 K + 1, N]
+        strongest = self.card.clock.V_max  # which single precision may have rounded up
+        drives = np.minimum(_rows((*driven[::-1], V)), strongest)  # that of this cycle last [K + 1, N]
+        spiked = _rows(switched[::-1])  # [K, N]
         self.cycles += 1
-        answers, waiting = np.zeros(len(now), bool), np.arange(len(now))
+        answers, by, waiting = np.zeros(V.numel(), bool), np.zeros(V.numel(), np.int64), np.arange(V.numel())
         turn = 0
         while len(waiting):
-            waiting, turn = self._turn(asked, waiting, answers, turn), turn + 1
+            waiting, turn = self._turn(drives, spiked, waiting, answers, by, turn), turn + 1
+        self.measured.append(answers.astype(np.float64))
+        self.served.append(by)
         return torch.from_numpy(answers).to(V.device, V.dtype).view(V.shape)
 
     def _turn(
-        self, asked: Floats, waiting: NDArray[np.int64], answers: NDArray[np.bool_], turn: int
+        self,
+        drives: Floats,
+        spiked: Floats,
+        waiting: NDArray[np.int64],
+        answers: NDArray[np.bool_],
+        by: NDArray[np.int64],
+        turn: int,
     ) -> NDArray[np.int64]:
         """Ask the junctions that live for the neurons that wait; those whose junction died wait for another."""
         left, serving = [], list(self.alive)
@@ -133,14 +144,14 @@ class Hardware(Device):
             mine = waiting[place :: len(serving)]
             if not len(mine):
                 continue
-            K, probe = self.depth, self.probes.get(junction, self.card.clock.V_probe)
-            shots = shots_of(self.model, asked[-1, mine], asked[:K, mine], asked[K:-1, mine], probe)
+            probe = self.probes.get(junction, self.card.clock.V_probe)
+            shots = shots_of(self.model, drives[-1, mine], drives[:-1, mine], spiked[:, mine], probe)
             key = f"{self.label}/{self.cycles}/{turn}/{junction}"
             try:
-                answers[mine] = self.bench.run(junction, shots, key)
-            except DeadJunction:
+                answers[mine], by[mine] = self.bench.run(junction, shots, key), junction
+            except DeadJunction as error:
                 self.alive.remove(junction)
-                self.dead.append(junction)
+                self.dead[junction] = error.why
                 left.append(mine)
         return np.concatenate(left) if left else np.empty(0, np.int64)
 
@@ -178,6 +189,11 @@ def shots_of(mtj: MTJ, V: Floats, driven: Floats, switched: Floats, probe: float
         voltages = np.concatenate([history[begin:, n], [-V[n], probe]])
         shots.append(Shot(voltages, np.concatenate([times[begin:], last])))
     return shots
+
+
+def _rows(parts: Sequence[Tensor]) -> Floats:
+    """Each part as one row, in double precision."""
+    return np.stack([part.detach().double().cpu().numpy().ravel() for part in parts])
 
 
 def _same_power(mtj: MTJ, V: Tensor, rest: bool) -> float:

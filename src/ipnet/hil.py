@@ -1,116 +1,85 @@
 """A trained network whose memory stands on a bench, and the same network in software beside it."""
 
+import copy
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict
+from numpy.typing import NDArray
 from torch import Tensor
 
-from ipnet.bench import DeadJunction
+from ipnet.bench import Bench, DeadJunction
 from ipnet.bench_procedures import trim
 from ipnet.data import Split
 from ipnet.device.mtj import MTJ
 from ipnet.errors import IPNetError, unknown_name
 from ipnet.finished import Finished
 from ipnet.hardware import Hardware
+from ipnet.hil_result import Bin, HilRun, Served, deviation
 from ipnet.memory.intrinsic import Intrinsic
 from ipnet.network import Network
 from ipnet.neuron import Neuron
-from ipnet.results import Proportion, wilson
+from ipnet.results import Estimate, wilson
 from ipnet.seeds import make_seed
-from ipnet.settings import read_json
-from ipnet.shots import Answers
+from ipnet.shots import Answers, Shot
 
-PATTERN = "hil*.json"
 _BINS = 8  # of expected probabilities, equally full
 _REPEATS = 10  # runs in software, each with draws of its own
+_COOLEST, _NODES = -50.0, 2000  # K, and points of a table of rises
+
+Floats = NDArray[np.float64]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Bin(_Table):
-    """Answers that the law expected alike.
-
-    Args:
-        expected: mean probability by the law [1].
-        measured: share of them in which the junction switched.
-    """
-
-    expected: float
-    measured: Proportion
-
-
-class HilRun(_Table):
-    """One run of a network on a bench.
+@dataclass(frozen=True)
+class Effort:
+    """What is to be measured on a bench.
 
     Args:
-        run: of the network, within its study.
-        study: its name.
-        place: of the memory that stands on the bench.
-        card: of its junctions.
-        identities: of the instruments.
-        simulated: whether the chip is the virtual laboratory's.
-        junctions: that took turns.
-        dead: those of them that were set aside.
-        data: name of the set.
-        real: whether the clips are recordings.
-        split: of the set.
-        items: names of the clips.
-        truth: their targets.
-        hardware: what the network answered with the bench.
-        software: what it answered without, in each of some runs.
-        answers: that were measured.
-        bins: of answers that the law expected alike, from the least likely on.
-        deviation: sum of measured minus expected answers, in standard deviations of what is expected by chance.
+        answers: of all junctions.
+        seconds: at the pace of the last batches.
+        pulses: on the junction that gets most, at most.
     """
 
-    run: str
-    study: str
-    place: str
-    card: str
-    identities: tuple[str, ...]
-    simulated: bool
-    junctions: tuple[int, ...]
-    dead: tuple[int, ...]
-    data: str
-    real: bool
-    split: str
-    items: tuple[str, ...]
-    truth: tuple[int, ...]
-    hardware: tuple[int, ...]
-    software: tuple[tuple[int, ...], ...]
     answers: int
-    bins: tuple[Bin, ...]
-    deviation: float
+    seconds: float
+    pulses: int
 
-    @property
-    def accuracy(self) -> Proportion:
-        """On the bench."""
-        return wilson(sum(a == b for a, b in zip(self.hardware, self.truth, strict=True)), len(self.truth))
+    def __str__(self) -> str:
+        time = f"{self.seconds / 60:.0f} min" if self.seconds < 7200 else f"{self.seconds / 3600:.1f} h"
+        return f"{self.answers:,} answers, about {time}; up to {self.pulses:,} pulses on a junction"
 
-    @property
-    def foreseen(self) -> tuple[float, float, float]:
-        """Accuracy that the software foresees for one run of these clips, and the ends of 95 % [1].
 
-        Each clip is right with the share q of software runs; sum q +- 1.96 sqrt(sum q (1 - q)).
-        """
-        right = np.array(self.software) == np.array(self.truth)
-        q, n = right.mean(0), len(self.truth)
-        reach = 1.96 * math.sqrt(float((q * (1 - q)).sum())) + 0.5  # half a clip: counts are whole
-        total = float(q.sum())
-        return total / n, max(0.0, (total - reach) / n), min(1.0, (total + reach) / n)
+class _Dry:
+    """Counts what a bench would have to do; all junctions switch, since a switched one gets the most pulses."""
 
-    @property
-    def agrees(self) -> bool:
-        """Whether the accuracy on the bench lies where the software foresees it."""
-        _, low, high = self.foreseen
-        return low <= self.accuracy.value <= high
+    def __init__(self, bench: Bench) -> None:
+        self.bench, self.seconds, self.pulses, self.answers = bench, 0.0, Counter[int](), 0
+
+    def run(self, junction: int, shots: Sequence[Shot], key: str) -> NDArray[np.bool_]:  # noqa: ARG002
+        seconds, pulses = self.bench.estimate(shots)
+        self.seconds += seconds
+        self.pulses[junction] += pulses
+        self.answers += len(shots)
+        return np.ones(len(shots), bool)
+
+    def resistances(self, key: str) -> tuple[float, float]:  # noqa: ARG002
+        return math.nan, math.nan
+
+
+def foresee(finished: Finished, place: str, bench: Bench, junctions: Sequence[int], clips: int) -> Effort:
+    """What so many clips take, from a dry run of one; nothing is sent.
+
+    Raises:
+        IPNetError: see `put_on_bench`.
+    """
+    network, dry = copy.deepcopy(finished.network).eval(), _Dry(bench)
+    put_on_bench(network, place, dry, junctions, "dry")
+    with torch.no_grad():
+        network(finished.task.items("validation").batch([0])[0])
+    return Effort(dry.answers * clips, dry.seconds * clips, max(dry.pulses.values()) * clips)
 
 
 def run_on_bench(
@@ -124,6 +93,7 @@ def run_on_bench(
     probes: Mapping[int, float] | None = None,
     identities: Sequence[str] = (),
     simulated: bool = False,
+    say: Callable[[str], object] = lambda _: None,
     report: Callable[[float], None] = lambda _: None,
 ) -> HilRun:
     """Run a trained network on clips of its data, with the memory of one position on a bench.
@@ -135,9 +105,10 @@ def run_on_bench(
         junctions: that take turns.
         clips: of the split.
         split: that the clips are of.
-        probes: see `ipnet.hardware.Hardware`.
+        probes: see `ipnet.hardware.Hardware`; None trims each junction first, see `trim_all`.
         identities: of the instruments, for the record.
         simulated: whether the chip is simulated, for the record.
+        say: told what it will take, before the first clip.
         report: told the share of the frames that is done.
 
     Raises:
@@ -145,46 +116,69 @@ def run_on_bench(
             the journal, and the same call goes on with it.
     """
     items = finished.task.items(split)
-    if not 1 <= clips <= len(items):
-        raise IPNetError(f"the clips must be 1 to {len(items)}, as many as the split has; got {clips}.")
-    x, y = items.batch(list(range(clips)))
-    neurons, software = _neurons(finished.network, place), []
-    finished.network.eval()
-    for repeat in range(_REPEATS):
-        for number, (neuron, _) in enumerate(neurons):
-            neuron.emission = "sample"  # single spikes, drawn anew
-            neuron.generator.manual_seed(make_seed(repeat, number))
-        software.append(_predicted(finished, x))
-    devices = list[Hardware]()
-    for number, (neuron, junction) in enumerate(neurons):
-        label = f"{finished.source}/{place}/{split}/{clips}/{number}"
-        device = Hardware(junction.double(), bench, junctions, label, probes)
+    x, y = items.batch(_first(clips, len(items)))
+    _, model = junction_of(finished, place)
+    probes, dead = trim_all(bench, junctions, model) if probes is None else (dict(probes), {})
+    living = [junction for junction in junctions if junction not in dead]
+    if isinstance(bench, Bench):
+        say(str(foresee(finished, place, bench, living, clips)))
+    software = _in_software(finished, place, x)
+    label = f"{finished.source}/{place}/{split}/{clips}"
+    devices = put_on_bench(finished.network, place, bench, living, label, probes)
+    for device in devices:
         device.report = lambda: report(sum(one.cycles for one in devices) / (len(x) * len(devices)))
-        neuron.device, neuron.backend, neuron.emission = device, "reference", "expectation"
-        devices.append(device)
     hardware = _predicted(finished, x)
-    expected = np.concatenate([part for device in devices for part in device.expected])
-    measured = np.concatenate([part for device in devices for part in device.measured])
+    expected, measured, served = (
+        np.concatenate([part for device in devices for part in getattr(device, name)])
+        for name in ("expected", "measured", "served")
+    )
+    dead |= {number: why for device in devices for number, why in device.dead.items()}
+
+    def by(junction: int) -> Served:
+        mine = served == junction
+        count, off = int(mine.sum()), deviation(expected[mine], measured[mine])
+        return Served(junction=junction, answers=count, deviation=off, dead=dead.get(junction, ""))
+
     return HilRun(
         run=finished.run.name,
         study=finished.run.study,
+        source=finished.source,
         place=place,
         card=devices[0].card.name,
         identities=tuple(identities),
         simulated=simulated,
-        junctions=tuple(junctions),
-        dead=tuple(sorted({number for device in devices for number in device.dead})),
+        junctions=tuple(by(junction) for junction in junctions),
         data=finished.result.data["name"],
         real=bool(finished.result.data["real"]),
         split=split,
         items=tuple(items.names[:clips]),
         truth=tuple(y.tolist()),
         hardware=hardware,
-        software=tuple(software),
-        answers=len(measured),
-        bins=bins_of(expected, measured),
-        deviation=float((measured - expected).sum() / np.sqrt((expected * (1 - expected)).sum())),
+        software=software,
+        bins=bins_of(expected, measured, devices[0].model),
+        deviation=deviation(expected, measured),
     )
+
+
+def put_on_bench(
+    network: Network,
+    place: str,
+    bench: Answers,
+    junctions: Sequence[int],
+    label: str,
+    probes: Mapping[int, float] | None = None,
+) -> list[Hardware]:
+    """Give the neurons of a memory a bench in place of their law, see `ipnet.hardware.Hardware`.
+
+    Raises:
+        IPNetError: no such memory, or one that is not of magnetic tunnel junctions.
+    """
+    devices = list[Hardware]()
+    for number, (neuron, junction) in enumerate(_neurons(network, place)):
+        device = Hardware(junction.double(), bench, junctions, f"{label}/{number}", probes)
+        neuron.device, neuron.backend, neuron.emission = device, "reference", "expectation"
+        devices.append(device)
+    return devices
 
 
 def junction_of(finished: Finished, place: str) -> tuple[str, MTJ]:
@@ -198,36 +192,77 @@ def junction_of(finished: Finished, place: str) -> tuple[str, MTJ]:
     return str(options.get("card", device.card.name)), device
 
 
-def trim_all(bench: Answers, junctions: Sequence[int], model: MTJ) -> dict[int, float]:
-    """The probe voltage of each junction that lives [V], see `ipnet.bench_procedures.trim`.
+def trim_all(bench: Answers, junctions: Sequence[int], model: MTJ) -> tuple[dict[int, float], dict[int, str]]:
+    """The probe voltage of each junction that lives [V], see `ipnet.bench_procedures.trim`; why others are dead.
 
     Raises:
         IPNetError: none lives.
     """
-    probes, why = dict[int, float](), list[str]()
+    probes, dead = dict[int, float](), dict[int, str]()
     for junction in junctions:
         try:
             probes[junction] = trim(bench, junction, model, label=f"trim/{junction}")
         except DeadJunction as error:
-            why.append(str(error))
+            dead[junction] = error.why
     if not probes:
-        raise IPNetError(f"one junction at least must live; got: {' '.join(why)} Put in another chip.")
-    return probes
+        why = "; ".join(f"junction {junction} is dead: {reason}" for junction, reason in dead.items())
+        raise IPNetError(f"one junction at least must live; got: {why}: put in another chip.")
+    return probes, dead
 
 
-def bins_of(expected: Any, measured: Any, count: int = _BINS) -> tuple[Bin, ...]:
-    """Answers in bins of equally many, by what the law expected.
+def bins_of(expected: Floats, measured: Floats, model: MTJ, count: int = _BINS) -> tuple[Bin, ...]:
+    """Answers in bins of equally many, by what the law expected, and the temperatures that they tell of.
+
+    Args:
+        expected: probability of each answer by the law.
+        measured: 1 for an answer in which the junction switched.
+        model: the law.
+        count: of bins.
+    """
+    rise, made = rises_of(model), list[Bin]()
+    for part in np.array_split(np.argsort(expected, kind="stable"), count):
+        if not len(part):
+            continue
+        share, mean = wilson(int(measured[part].sum()), len(part)), float(expected[part].mean())
+        value, low, high = (float(rise(p)) for p in (share.value, share.low, share.high))
+        seen = Estimate(value=value, low=low, high=high, n=len(part), unit="K")
+        made.append(Bin(expected=mean, measured=share, rise_expected=float(rise(mean)), rise_measured=seen))
+    return tuple(made)
+
+
+def rises_of(model: MTJ) -> Callable[[float], float]:
+    """The temperature rise [K] at which a junction answers a probe with a probability; of its slowest pole.
 
     Example:
-        >>> [bin.expected for bin in bins_of(np.array([0.1, 0.3]), np.array([0.0, 1.0]), 2)]
-        [0.1, 0.3]
+        >>> from ipnet.device import load_device
+        >>> mtj = load_device("mtj-thermal")
+        >>> warm = torch.tensor([40.0], dtype=torch.float64)
+        >>> round(rises_of(mtj)(float(mtj.answer(mtj.V_probe, mtj.t_probe, (warm,)))), 2)
+        40.0
     """
-    order = np.argsort(expected, kind="stable")
-    parts = [part for part in np.array_split(order, count) if len(part)]
-    return tuple(
-        Bin(expected=float(expected[part].mean()), measured=wilson(int(measured[part].sum()), len(part)))
-        for part in parts
-    )
+    rises = torch.linspace(_COOLEST, float(model.hottest.max()), _NODES, dtype=torch.float64)
+    slowest = int(model.tau_th.reshape(model.poles, -1).amax(1).argmax())
+    state = tuple(rises if pole == slowest else torch.zeros_like(rises) for pole in range(model.poles))
+    p = model.answer(model.V_probe, model.t_probe, state).numpy()
+    return lambda value: float(np.interp(value, p, rises.numpy()))
+
+
+def _first(clips: int, of: int) -> list[int]:
+    if not 1 <= clips <= of:
+        raise IPNetError(f"the clips must be 1 to {of}, as many as the split has; got {clips}.")
+    return list(range(clips))
+
+
+def _in_software(finished: Finished, place: str, x: Tensor) -> tuple[tuple[int, ...], ...]:
+    """What the network answers without a bench, with single spikes drawn anew each time."""
+    neurons, answers = _neurons(finished.network, place), []
+    finished.network.eval()
+    for repeat in range(_REPEATS):
+        for number, (neuron, _) in enumerate(neurons):
+            neuron.emission = "sample"
+            neuron.generator.manual_seed(make_seed(repeat, number))
+        answers.append(_predicted(finished, x))
+    return tuple(answers)
 
 
 def _neurons(network: Network, place: str) -> list[tuple[Neuron, MTJ]]:
@@ -250,21 +285,3 @@ def _predicted(finished: Finished, x: Tensor) -> tuple[int, ...]:
         outputs, _state = finished.network(x)
         answers = finished.task.predict(finished.task.combine(outputs))
     return tuple(int(answer) for answer in answers)
-
-
-def read_benches(folder: Path) -> list[HilRun]:
-    """The files of `ipnet hil run` in a folder.
-
-    Raises:
-        IPNetError: a file that is none, by name.
-    """
-    return [read_hil(path) for path in sorted(folder.glob(PATTERN))]
-
-
-def read_hil(path: Path) -> HilRun:
-    """A file of `ipnet hil run`.
-
-    Raises:
-        IPNetError: it is none.
-    """
-    return read_json(path, HilRun, "run on a bench")

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from ipnet.finding import Finding, finding
-from ipnet.hil import HilRun
+from ipnet.hil_result import HilRun
 
 
 def hil(runs: Sequence[HilRun]) -> Finding | None:
@@ -31,5 +31,5 @@ def hil(runs: Sequence[HilRun]) -> Finding | None:
         n=accuracy.n,
         seeds=1,
         data=run.data,
-        command="ipnet hil demo" if run.simulated else "ipnet hil run",
+        command=run.command,
     )

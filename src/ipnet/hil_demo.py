@@ -5,12 +5,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-from ipnet.bench_file import Address, BenchFile, open_bench
+from ipnet.bench import Bench
+from ipnet.bench_file import Address, BenchFile, open_bench, replay_bench
 from ipnet.bench_procedures import characterise
 from ipnet.cache import write_atomically
 from ipnet.cards import format_card
@@ -19,11 +21,14 @@ from ipnet.data import DATA
 from ipnet.errors import IPNetError
 from ipnet.finished import load_finished
 from ipnet.fit import fit, load_junction
-from ipnet.fit_result import Fit
+from ipnet.fit_result import Estimate, Fit, format_value
 from ipnet.fitted_card import fitted_card
-from ipnet.hil import HilRun, junction_of, run_on_bench, trim_all
+from ipnet.hil import run_on_bench
+from ipnet.hil_result import HilRun
+from ipnet.replay import Replay
 from ipnet.simulated_measurement import format_measurements, voltage_at
 from ipnet.study import check_runs, execute_all
+from ipnet.virtual_chip import Chip
 
 JUNCTIONS = 8
 BASE = "mtj-thermal"
@@ -65,25 +70,63 @@ def virtual_laboratory(seed: int, faults: Path | None = None) -> Iterator[dict[s
         process.communicate()
 
 
+@dataclass(frozen=True)
+class Known:
+    """A fitted value of the junction that was measured, and the true one, which only a simulated chip can tell.
+
+    Args:
+        estimate: with its interval.
+        true: in the same unit.
+    """
+
+    estimate: Estimate
+    true: float
+
+    @property
+    def inside(self) -> bool:
+        """Whether the true value lies in the interval."""
+        return self.estimate.low <= self.true <= self.estimate.high
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """For machines, in SI."""
+        one = self.estimate
+        return {"name": one.name, "value": one.value, "low": one.low, "high": one.high, "true": self.true}
+
+    def __str__(self) -> str:
+        where = "inside" if self.inside else "outside"
+        return f"{self.estimate}; true: {format_value(self.true, self.estimate.unit)}, {where}"
+
+
+class Story(NamedTuple):
+    """What a demonstration found: the card that was measured, and the run on the chip."""
+
+    card: tuple[Known, ...]
+    run: HilRun
+
+
 def run_demo(
-    folder: Path, *, seed: int = 0, clips: int = 50, report: Callable[[float, str], None] = lambda *_: None
-) -> tuple[HilRun, list[str]]:
-    """Measure, fit, train, run on the chip, compare; killed, the same call goes on where it stopped.
+    folder: Path,
+    *,
+    seed: int = 0,
+    clips: int = 50,
+    say: Callable[[str], object] = lambda _: None,
+    report: Callable[[float, str], None] = lambda *_: None,
+) -> Story:
+    """Measure, fit, train, run on the chip, compare, play back; killed, the same call goes on where it stopped.
 
     Args:
         folder: for the measurement, the card, the trained run, the journals and the outcome.
         seed: of the chip.
         clips: that run through the bench.
+        say: told what the run on the chip will take.
         report: told the share that is done, and what is being done.
 
-    Returns:
-        The run on the bench, and what was fitted, in lines.
-
     Raises:
-        IPNetError: what a part of it raises.
+        IPNetError: what a part of it raises, or the journal plays back as something else.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    limits = folder / "limits.toml"
+    limits, journal = folder / "limits.toml", folder / f"run-{seed}.sqlite"
     write_atomically(limits, lambda path: path.write_text(LIMITS, "utf-8"))
     with virtual_laboratory(seed) as addresses:
         drivers = {"generator": "keysight_81160a", "meter": "keithley_2600", "digitiser": "keysight_infiniivision"}
@@ -96,23 +139,31 @@ def run_demo(
             **{part: Address(driver=driver, address=addresses[part]) for part, driver in drivers.items()},
         )
         card, fitted = _measured(file, folder, lambda share: report(_MEASURED * share, "measuring a junction"))
-        finished = load_finished(_trained(card, folder, lambda share: report(_MEASURED + 0.3 * share, "training")))
-        with open_bench(file, folder / f"run-{seed}.sqlite", card=str(card)) as (bench, _):
-            probes = trim_all(bench, file.junctions, junction_of(finished, "frontier")[1])
-            found = run_on_bench(
-                finished,
+        trained = _trained(card, folder, lambda share: report(_MEASURED + 0.3 * share, "training"))
+
+        def run(bench: Bench | Replay) -> HilRun:
+            return run_on_bench(
+                load_finished(trained),
                 "frontier",
                 bench,
-                sorted(probes),
+                file.junctions,
                 clips=clips,
-                probes=probes,
                 identities=list(bench.journal.identities.values()),
                 simulated=file.simulated,
+                say=say,
                 report=lambda share: report(_TRAINED + (1 - _TRAINED) * share, "running on the chip"),
             )
+
+        with open_bench(file, journal, card=str(card)) as (bench, _):
+            found = run(bench)
+    with replay_bench(file, journal, card=str(card)) as (record, _):
+        if run(record) != found:
+            raise IPNetError(f"'{journal}' must play back as what was measured; got another outcome.")
     text = found.model_dump_json(indent=1) + "\n"
     write_atomically(folder / "hil.json", lambda path: path.write_text(text, "utf-8"))
-    return found, _lines(fitted)
+    true = Chip(BASE, JUNCTIONS, seed).junctions[file.junctions[0]].mtj
+    values = {name: float(getattr(true, name).sum()) for name in fitted.estimates}
+    return Story(tuple(Known(fitted.estimates[name], value) for name, value in values.items()), found)
 
 
 def _measured(file: BenchFile, folder: Path, report: Callable[[float], None]) -> tuple[Path, Fit]:
@@ -148,8 +199,3 @@ def _trained(card: Path, folder: Path, report: Callable[[float], None]) -> Path:
 
     execute_all(check_runs([run], folder, lambda *_: None), told)
     return folder / run.study / run.name
-
-
-def _lines(fitted: Fit) -> list[str]:
-    """What was fitted, with intervals."""
-    return [str(estimate) for estimate in fitted.estimates.values()]

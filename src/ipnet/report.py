@@ -18,6 +18,8 @@ from ipnet.contender import own_values
 from ipnet.cost_report import CostReport
 from ipnet.cost_tables import cost_sheets
 from ipnet.cost_words import sentences
+from ipnet.hil_result import HilRun
+from ipnet.hil_tables import hil_sheets
 from ipnet.leak import leak_check
 from ipnet.pairing import in_words
 from ipnet.positions import sweeps
@@ -38,7 +40,8 @@ def write_report(results_folder: Path, output: Path) -> Path:
     """Write the report of all results below a folder.
 
     Args:
-        results_folder: holds the runs of one study or of several, files of `ipnet tasks battery` and `ipnet cost`.
+        results_folder: holds the runs of one study or of several, files of `ipnet tasks battery`, `ipnet cost` and
+            `ipnet hil`.
         output: HTML file; its folder is made.
 
     Returns:
@@ -53,11 +56,13 @@ def write_report(results_folder: Path, output: Path) -> Path:
     studies, measured = comparisons(results), error_studies(results)
     commands = [study.command for study in studies] + [study[0].command for study in measured]
     commands += [battery.command for battery in batteries] + [report.command for report in costs]
+    commands += [run.command for run in benches]
     page = _template().render(
         studies=[_study(comparison, number, paths) for number, comparison in enumerate(studies, 1)],
         measured=[{"first": study[0].results[0], "sheets": error_sheets(study)} for study in measured],
         batteries=[_battery(battery, number) for number, battery in enumerate(batteries, 1)],
         costs=[_cost(report, number) for number, report in enumerate(costs, 1)],
+        benches=[_bench(run, number) for number, run in enumerate(benches, 1)],
         cards_figure=_cards(batteries) if len(batteries) > 1 else None,
         ledger=ledger(results, read_tested(found), batteries, costs, benches),
         own=_own(results),
@@ -261,6 +266,19 @@ def _cost(report: CostReport, number: int) -> dict[str, Any]:
         "figure": data_uri(cost_figure(report), "svg"),
         "sheets": cost_sheets(report),
         "sentences": sentences(report),
+    }
+
+
+def _bench(run: HilRun, number: int) -> dict[str, Any]:
+    """Everything that the template shows of a run on a bench."""
+    from ipnet.figures import data_uri
+    from ipnet.hil_figure import hil_figure
+
+    return {
+        "anchor": f"bench-{number}",
+        "run": run,
+        "figure": data_uri(hil_figure(run), "svg"),
+        "sheets": hil_sheets(run),
     }
 
 

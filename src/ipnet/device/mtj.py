@@ -286,17 +286,23 @@ class MTJ(Device):
         rise = total(state) if self.resting else None
         heated = self.heat(state, self.power(V, antiparallel=self.resting, rise=rise), self.t_pulse)
         if self.probes:
-            emitted = emit(self._answer(self.V_probe, self.t_probe, heated))
+            emitted = emit(self.answer(self.V_probe, self.t_probe, heated))
             rise = total(heated) if self.resting else None
             power = self.power(self.V_probe, antiparallel=self.resting, rise=rise)
             heated = self.heat(heated, power, self.t_probe)
         else:
-            emitted = emit(self._answer(V, self.t_pulse, state))
+            emitted = emit(self.answer(V, self.t_pulse, state))
         tails = zip(heated, self.tail_decay, self.tail_heat, self.tail_heat_switched, strict=True)
         return emitted, tuple(part * decay + (heat + extra * emitted) for part, decay, heat, extra in tails)
 
-    def _answer(self, V: Tensor, t_pulse: Tensor, state: State) -> Tensor:
-        """Probability that the junction is read as switched after a pulse."""
+    def answer(self, V: Tensor, t_pulse: Tensor, state: State) -> Tensor:
+        """Probability that the junction is read as switched after a pulse [1]; the range is not checked.
+
+        Args:
+            V: voltage of the pulse, of the polarity that switches the resting state [V].
+            t_pulse: width [s].
+            state: rise of each pole at its start [K].
+        """
         eta = self.log_hazard(V, t_pulse, state, antiparallel=self.resting, rule=self.rule)
         p = cloglog(eta)
         if not self.misreads:

@@ -1,0 +1,80 @@
+"""The tables of `ipnet hil`."""
+
+from ipnet.hil_result import HilRun
+from ipnet.tables import Cell, Sheet, share
+
+
+def hil_sheets(run: HilRun) -> tuple[Sheet, ...]:
+    """Accuracy, switching and temperature, and what each junction did."""
+    return accuracy_sheet(run), switching_sheet(run), junction_sheet(run)
+
+
+def accuracy_sheet(run: HilRun) -> Sheet:
+    """What the network got right on the bench and without it."""
+    value, low, high = run.foreseen
+    on_bench, n = run.accuracy, len(run.truth)
+    heads = Cell("clips that are right"), Cell("%"), Cell("95 %"), Cell("of")
+    rows = (
+        (Cell("foreseen by the software"), Cell(share(value)), _ends(100 * low, 100 * high, 1), Cell(str(n))),
+        (
+            Cell("on the bench" if run.agrees else "on the bench, missed"),
+            Cell(share(on_bench.value)),
+            _ends(100 * on_bench.low, 100 * on_bench.high, 1),
+            Cell(str(n)),
+        ),
+    )
+    note = (
+        f"{len(run.software)} runs in software, with single spikes of their own, say how often each clip is "
+        "right; what is foreseen is one more such run. On the bench: Wilson interval."
+    )
+    return Sheet("Accuracy", heads, rows, note)
+
+
+def switching_sheet(run: HilRun) -> Sheet:
+    """What the law expected of the junctions, what they did, and the temperatures that both tell of."""
+    heads = (
+        Cell("expected", "of answers that the law expects alike, %"),
+        Cell("switched", "%"),
+        Cell("95 %"),
+        Cell("rise", "by the law, K"),
+        Cell("told", "by the junctions, K"),
+        Cell("95 %"),
+    )
+    rows = tuple(
+        (
+            Cell(share(part.expected)),
+            Cell(share(part.measured.value)),
+            _ends(100 * part.measured.low, 100 * part.measured.high, 1),
+            Cell(f"{part.rise_expected:.1f}"),
+            Cell(f"{part.rise_measured.value:.1f}"),
+            _ends(part.rise_measured.low, part.rise_measured.high, 1),
+        )
+        for part in run.bins
+    )
+    note = (
+        f"{run.answers:,} answers, from the coldest eighth to the warmest; all of them: {run.deviation:+.1f} "
+        "standard deviations of chance off. Rise: at which the card's law switches as often [K]; told: the same "
+        "for the share that was measured. Wilson intervals."
+    )
+    return Sheet("Switching [%] and temperature [K]", heads, rows, note)
+
+
+def junction_sheet(run: HilRun) -> Sheet:
+    """What each junction did, and why some were set aside."""
+    heads = Cell("junction"), Cell("answers"), Cell("off", "by standard deviations of chance"), Cell("set aside")
+    rows = tuple(
+        (
+            Cell(str(one.junction)),
+            Cell(f"{one.answers:,}"),
+            Cell(f"{one.deviation:+.1f}" if one.answers else "–"),
+            Cell("yes" if one.dead else "no"),
+        )
+        for one in run.junctions
+    )
+    reasons = " ".join(f"Junction {one.junction}: {one.dead}." for one in run.junctions if one.dead)
+    note = f"Off: measured less expected answers, in standard deviations of chance. {reasons}".strip()
+    return Sheet("Junctions", heads, rows, note)
+
+
+def _ends(low: float, high: float, digits: int) -> Cell:
+    return Cell(f"[{low:.{digits}f}, {high:.{digits}f}]")
