@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ import pytest
 from ipnet.bench import Bench, DeadJunction
 from ipnet.bench_file import Address, BenchFile, open_bench
 from ipnet.errors import IPNetError
+from ipnet.instrument._visa import connect
 from ipnet.journal import Journal
 from ipnet.shots import Shot
 from ipnet.virtual_chip import Chip, Fate
@@ -23,6 +25,7 @@ from ipnet.virtual_lab import VirtualLab
 from tiny import write_tiny_study
 
 pytest.importorskip("pyvisa_py", reason='needs PyVISA: pip install "mtj-ipnet[lab]"')
+InvalidSession = pytest.importorskip("pyvisa.errors").InvalidSession
 
 LIMITS = """
 V_max = { value = 0.41, unit = "V", assumed = "a test" }
@@ -145,6 +148,30 @@ def test_a_junction_that_dies_is_noticed_within_twenty_pulses(tmp_path: Path) ->
             with pytest.raises(DeadJunction):
                 bench.run(0, SHOTS, "0/again")
             assert json.dumps(sorted(bench.journal.dead())) == "[0]"
+
+
+def test_a_connection_is_closed_before_another_is_opened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[tuple[str, Any]] = []
+
+    def is_open(transport: Any) -> bool:
+        try:
+            return transport.session is not None
+        except InvalidSession:
+            return False
+
+    def only_one_each(address: str, **options: Any) -> Any:
+        assert not any(is_open(transport) for at, transport in opened if at == address)
+        opened.append((address, connect(address, **options)))
+        return opened[-1][1]
+
+    monkeypatch.setattr("ipnet.bench_file.connect", only_one_each)
+    with VirtualLab(Chip("mtj-thermal", 2, seed=0)) as lab:
+        with open_bench(bench_file(tmp_path, lab.resources, "2 s"), tmp_path / "journal.sqlite") as (bench, _):
+            bench.run(0, SHOTS, "before")
+            lab._ports[1].close_all()
+            bench.run(1, SHOTS, "after")
+            assert [is_open(transport) for _, transport in opened] == [False] * 3 + [True] * 3
+        assert not any(is_open(transport) for _, transport in opened)
 
 
 def test_without_limits_or_with_another_instrument_nothing_is_sent(tmp_path: Path) -> None:

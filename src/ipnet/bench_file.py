@@ -1,7 +1,7 @@
 """A bench as a TOML file says it: which instruments, which junctions, which card, and where their limits are."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -10,7 +10,7 @@ from ipnet.bench import Bench
 from ipnet.device.mtj import MTJ
 from ipnet.errors import IPNetError, invalid_config
 from ipnet.fit import load_junction
-from ipnet.instrument import INSTRUMENTS, PARTS, Digitiser, Generator, Meter
+from ipnet.instrument import INSTRUMENTS, PARTS, Digitiser, Generator, Meter, Transport, losses
 from ipnet.instrument._visa import connect
 from ipnet.journal import Journal
 from ipnet.limits import Limits, limits_beside, read_limits
@@ -91,7 +91,10 @@ def replay_bench(file: BenchFile, journal: Path, *, card: str = "") -> Iterator[
 
 @contextmanager
 def open_bench(file: BenchFile, journal: Path, *, card: str = "") -> Iterator[tuple[Bench, MTJ]]:
-    """Connect the instruments of a bench, and park them when it is over.
+    """Connect the instruments of a bench; park them and hang up when it is over.
+
+    A lost connection is closed before another is opened: a port that one program at a time can have is free again,
+    and an instrument that carries out late what it was told hears that nobody waits for it.
 
     Card and limits are read before anything is connected, and the instruments are asked for their identity before
     anything else is sent.
@@ -106,31 +109,42 @@ def open_bench(file: BenchFile, journal: Path, *, card: str = "") -> Iterator[tu
     """
     mtj, limits, protocol = _junctions(file, card)
 
+    connections = ExitStack()
+
     def reach() -> tuple[Generator, Meter, Digitiser]:
+        connections.close()
         timeout, found = read_quantity(file.timeout, "s"), []
         for part, kind in PARTS.items():
             at: Address = getattr(file, part)
             driver = INSTRUMENTS[at.driver]
             if not issubclass(driver, kind):
                 raise IPNetError(f"the {part} of a bench needs a driver of its kind; '{at.driver}' is none.")
-            found.append(driver(connect(at.address, timeout=timeout)))
+            transport = connect(at.address, timeout=timeout)
+            connections.callback(_hang_up, transport)
+            found.append(driver(transport))
         return tuple(found)  # type: ignore[return-value]
 
-    instruments = reach()
-    identities = {part: one.idn for part, one in zip(PARTS, instruments, strict=True)}
-    with (
-        Journal(journal, identities=identities, limits=limits, card=mtj.card, protocol=protocol) as written,
-        Bench(
-            *instruments,
-            limits,
-            written,
-            mtj,
-            protocol,
-            reconnect=reach,
-            shots_per_batch=file.shots_per_batch,
-        ) as bench,
-    ):
-        yield bench, mtj
+    with connections:
+        instruments = reach()
+        identities = {part: one.idn for part, one in zip(PARTS, instruments, strict=True)}
+        with (
+            Journal(journal, identities=identities, limits=limits, card=mtj.card, protocol=protocol) as written,
+            Bench(
+                *instruments,
+                limits,
+                written,
+                mtj,
+                protocol,
+                reconnect=reach,
+                shots_per_batch=file.shots_per_batch,
+            ) as bench,
+        ):
+            yield bench, mtj
+
+
+def _hang_up(transport: Transport) -> None:
+    with suppress(*losses()):
+        transport.close()
 
 
 def _junctions(file: BenchFile, card: str) -> tuple[MTJ, Limits, Protocol]:
