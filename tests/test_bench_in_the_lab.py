@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from ipnet.bench import Bench, DeadJunction
-from ipnet.bench_file import Address, BenchFile, open_bench
+from ipnet.bench_file import Address, BenchFile, open_bench, read_bench
 from ipnet.errors import IPNetError
 from ipnet.instrument._visa import connect
 from ipnet.journal import Journal
@@ -172,6 +172,29 @@ def test_a_connection_is_closed_before_another_is_opened(tmp_path: Path, monkeyp
             bench.run(1, SHOTS, "after")
             assert [is_open(transport) for _, transport in opened] == [False] * 3 + [True] * 3
         assert not any(is_open(transport) for _, transport in opened)
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs pseudo-terminals, which this system does not have")
+def test_a_meter_on_a_serial_line_serves_a_bench(tmp_path: Path) -> None:
+    import termios
+
+    with VirtualLab(Chip("mtj-thermal", 2, seed=0), serial=True) as lab:
+        text = as_text(bench_file(tmp_path, lab.resources), timeout="150 ms")
+        (tmp_path / "bench.toml").write_text(text.replace("[digitiser]", "baud = 19200\n[digitiser]"))
+        journal = tmp_path / "journal.sqlite"
+        with open_bench(read_bench(tmp_path / "bench.toml"), journal) as (bench, _):
+            line = os.open(lab.resources["meter"][len("ASRL") : -len("::INSTR")], os.O_RDWR | os.O_NOCTTY)
+            assert termios.tcgetattr(line)[4:6] == [termios.B19200] * 2
+            os.close(line)
+            for junction in (0, 1):
+                low, _, high = bench.run(junction, SHOTS, str(junction)).reshape(3, -1).sum(1)
+                assert low < high
+                lab._ports[1].served.draws.faults = Faults(time_out=0.1, drop=0.1)  # when the second one is asked
+            lost = [event[3] for event in bench.journal.events() if event[2] == "connection lost"]
+            assert lost
+            assert all("the keithley_2600 must answer" in text for text in lost)
+        assert not lab.chip.violations
+        played_once(lab, journal)
 
 
 def test_without_limits_or_with_another_instrument_nothing_is_sent(tmp_path: Path) -> None:

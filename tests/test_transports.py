@@ -1,5 +1,6 @@
-"""Transports: sockets through PyVISA, PyMeasure's adapters, and records that play back."""
+"""Transports: sockets and serial lines through PyVISA, PyMeasure's adapters, and records that play back."""
 
+import os
 import socket
 import sys
 import threading
@@ -10,12 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from dialogue import ASK, AWG, PREAMBLE, SCOPE, Script, identity, raised, words
+from dialogue import ASK, AWG, PREAMBLE, SCOPE, SMU, Script, identity, raised, words
 from ipnet.errors import GarbledReply, LostConnection
 from ipnet.instrument import INSTRUMENTS
 from ipnet.instrument._pymeasure import adapt
 from ipnet.instrument._replay import Player, Recorder
 from ipnet.instrument._visa import connect
+from ipnet.virtual_chip import Chip
+from ipnet.virtual_faults import Faults
+from ipnet.virtual_lab import VirtualLab
 
 # Through a socket
 
@@ -67,6 +71,59 @@ def test_silent_server_is_a_lost_connection(served) -> None:
     transport.close()
 
 
+# Through a serial line
+
+R_P = 2000.0, 3000.0
+
+
+def serial_lab(**faults: float) -> VirtualLab:
+    """A laboratory whose meter is on a serial line."""
+    pytest.importorskip("pyvisa_py")
+    if not hasattr(os, "openpty"):
+        pytest.skip("needs pseudo-terminals, which this system does not have")
+    return VirtualLab(Chip("mtj-thermal", true=[{"R_P": R} for R in R_P]), Faults(**faults), serial=True)
+
+
+def test_resistances_over_a_serial_line() -> None:
+    with serial_lab() as lab:
+        transport = connect(lab.resources["meter"], timeout=2)
+        meter: Any = INSTRUMENTS[SMU](transport)
+        for junction, R in enumerate(R_P):
+            meter.select(junction)
+            assert meter.resistance(0.02, 1e-3) == pytest.approx(R, rel=0.01)
+        transport.close()
+
+
+@pytest.mark.parametrize("fault", ["time_out", "drop"])
+def test_silent_serial_line_is_a_lost_connection(fault: str) -> None:
+    with serial_lab(**{fault: 1.0}) as lab:
+        transport = connect(lab.resources["meter"], timeout=0.1)
+        with raised(r"the keithley_2600 must answer \*IDN\?.*allow it more time", LostConnection):
+            INSTRUMENTS[SMU](transport)
+        transport.close()
+
+
+def test_serial_line_that_goes_away_is_a_lost_connection() -> None:
+    with serial_lab() as lab:
+        transport = connect(lab.resources["meter"], timeout=2)
+        meter: Any = INSTRUMENTS[SMU](transport)
+    with raised("the keithley_2600 must answer", LostConnection):
+        meter.errors()
+    transport.close()
+    with raised("must answer at 'ASRL.*see that it is on", LostConnection):
+        connect(lab.resources["meter"], timeout=0.1)
+
+
+def test_serial_line_works_on_after_many_replies_that_nobody_read() -> None:
+    with serial_lab() as lab:
+        for _ in range(2):
+            transport = connect(lab.resources["meter"], timeout=5)
+            assert transport.query("*IDN?").startswith("Keithley")
+            for _ in range(300):  # 16 kB of replies, four times what the line has room for
+                transport.write("*IDN?")
+            transport.close()
+
+
 def test_nobody_at_the_address() -> None:
     pytest.importorskip("pyvisa_py")
     with socket.create_server(("127.0.0.1", 0)) as server:
@@ -85,7 +142,14 @@ def test_address_that_is_none() -> None:
         connect("TCPIP::127.0.0.1::1::SOCKET", timeout=0)
 
 
-@pytest.mark.parametrize(("module", "call"), [("pyvisa", lambda: connect("ASRL1::INSTR")), ("pymeasure", None)])
+@pytest.mark.parametrize(
+    ("module", "call"),
+    [
+        ("pyvisa", lambda: connect("ASRL1::INSTR")),
+        ("serial", lambda: connect("ASRL1::INSTR")),
+        ("pymeasure", None),
+    ],
+)
 def test_missing_package_is_named(module: str, call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for loaded in [name for name in sys.modules if name.partition(".")[0] == module]:
         monkeypatch.delitem(sys.modules, loaded)

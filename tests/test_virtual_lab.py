@@ -347,7 +347,7 @@ def test_garbled_answers_can_be_told_from_right_ones():
         bench = Bench(lab).setup()
         bench.load([-0.05] * 100)
         bench.play("x")
-        lab._ports[2].draws.faults = Faults(garbled=1.0)
+        lab._ports[2].served.draws.faults = Faults(garbled=1.0)
         bench.scope.write(":WAV:DATA?")
         bench.scope.socket.settimeout(0.2)
         with pytest.raises(TimeoutError):  # the block never ends
@@ -362,7 +362,7 @@ def test_values_that_are_no_numbers():
         bench.play("x")
         words = np.frombuffer(bench.scope.block(":WAV:DATA?"), ">u2")
         assert 0 < (words == 0).sum() < len(words) / 50  # holes
-        lab._ports[2].draws.faults = Faults()
+        lab._ports[2].served.draws.faults = Faults()
         assert (np.frombuffer(bench.scope.block(":WAV:DATA?"), ">u2") != 0).all()  # they are gone the next time
 
 
@@ -433,27 +433,36 @@ def test_faults_are_read_from_toml(tmp_path):
         read_faults(path)
 
 
-def test_ports_that_cannot_be():
+def test_ports_that_cannot_be(monkeypatch):
     chip = Chip("mtj-thermal", 1, true=[{}])
     with pytest.raises(IPNetError, match="a port each"):
         VirtualLab(chip, ports=(0, 0))
     with VirtualLab(chip) as lab, pytest.raises(IPNetError, match="cannot be listened on"):
         VirtualLab(chip, ports=(0, 0, lab.ports["meter"]))
+    monkeypatch.delattr(os, "openpty", raising=False)
+    with pytest.raises(IPNetError, match="needs pseudo-terminals"):
+        VirtualLab(chip, serial=True)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals")
 def test_the_command_serves_until_interrupted(tmp_path):
     (tmp_path / "faults.toml").write_text("seed = 1\n[limits]\nV_max = 0.41\n")
-    command = [sys.executable, "-m", "ipnet.cli", "lab", "serve", "--junctions", "2", "--json"]
+    command = [sys.executable, "-m", "ipnet.cli", "lab", "serve", "--junctions", "2", "--serial", "--json"]
     command += ["--faults", str(tmp_path / "faults.toml")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             resources = json.loads(process.stdout.readline())
             assert list(resources) == ["generator", "meter", "digitiser"]
-            port = int(resources["meter"].split("::")[2])
+            port = int(resources["generator"].split("::")[2])
             with socket.create_connection(("127.0.0.1", port), timeout=5) as client:
                 client.sendall(b"*IDN?\n")
-                assert client.recv(100).startswith(b"Keithley")
+                assert client.recv(100).startswith(b"Agilent")
+            line = resources["meter"].removeprefix("ASRL").removesuffix("::INSTR")
+            with open(line, "rb+", buffering=0) as client:  # noqa: PTH123
+                client.write(b"*IDN?\n")
+                assert client.readline().startswith(b"Keithley")
+                client.write(b"print(errorqueue.count)\n")
+                assert client.readline() == b"0.00000e+00\n"  # nothing was echoed
             process.send_signal(signal.SIGINT)
             assert process.wait(10) == 0
             assert process.stderr.read() == "the laboratory is closed.\n"

@@ -21,12 +21,19 @@ from ipnet.units import read_quantity
 
 
 class Address(BaseModel):
-    """An instrument: its driver, a name of `ipnet.instrument.INSTRUMENTS`, and its VISA address."""
+    """An instrument.
+
+    Args:
+        driver: a name of `ipnet.instrument.INSTRUMENTS`.
+        address: of VISA, see `ipnet.instrument._visa.connect`.
+        baud: symbols per second, if that is a serial line.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     driver: str
     address: str
+    baud: int = Field(9600, gt=0)
 
 
 class BenchFile(BaseModel):
@@ -119,7 +126,7 @@ def open_bench(file: BenchFile, journal: Path, *, card: str = "") -> Iterator[tu
             driver = INSTRUMENTS[at.driver]
             if not issubclass(driver, kind):
                 raise IPNetError(f"the {part} of a bench needs a driver of its kind; '{at.driver}' is none.")
-            transport = connect(at.address, timeout=timeout)
+            transport = connect(at.address, timeout=timeout, baud=at.baud)
             connections.callback(_hang_up, transport)
             found.append(driver(transport))
         return tuple(found)  # type: ignore[return-value]

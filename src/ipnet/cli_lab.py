@@ -26,6 +26,9 @@ def serve(
     seed: Annotated[int, typer.Option(help="Of the junctions and of all they do.", min=0)] = 0,
     faults: Annotated[Path | None, typer.Option(help="TOML file: what goes wrong, and how often.")] = None,
     ports: Annotated[str, typer.Option(help="Of generator, meter and digitiser; 0: any.")] = "0,0,0",
+    serial: Annotated[
+        bool, typer.Option("--serial", help="Put the meter on a serial line: a pseudo-terminal.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Serve a generator, a source-measure unit and an oscilloscope with a chip behind them, until Ctrl-C."""
@@ -41,7 +44,7 @@ def serve(
     wrong = read_faults(faults) if faults else Faults()
     chip = chip_with(card, junctions, seed, wrong)
     try:
-        with VirtualLab(chip, wrong, numbers) as laboratory:
+        with VirtualLab(chip, wrong, numbers, serial=serial) as laboratory:
             _show(laboratory.resources, as_json=as_json)
             threading.Event().wait()
     except KeyboardInterrupt:

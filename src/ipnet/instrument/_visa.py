@@ -23,7 +23,7 @@ def connect(address: str, *, timeout: float = 5.0, baud: int = 9600, backend: st
         PyVISA's resource: messages end in ``\n``, also those that come back.
 
     Raises:
-        IPNetError: PyVISA is missing, or the address is none.
+        IPNetError: PyVISA is missing, or pyserial for a serial line; or the address is none.
         LostConnection: nothing answers there.
     """
     if not timeout > 0:
@@ -46,6 +46,7 @@ def connect(address: str, *, timeout: float = 5.0, baud: int = 9600, backend: st
         "chunk_size": _CHUNK,
     }
     if kind is visa.constants.InterfaceType.asrl:
+        _require_serial(backend)
         options |= {"baud_rate": baud, "chunk_size": 4096}
     try:
         resource = manager.open_resource(address, **options)
@@ -66,6 +67,17 @@ def _pyvisa() -> Any:
     except ImportError as error:
         raise IPNetError(f'PyVISA must be installed ({error}): pip install "mtj-ipnet[lab]".') from error
     return pyvisa
+
+
+def _require_serial(backend: str) -> None:
+    """PyVISA-py takes a serial line without pyserial for one where nobody answers."""
+    if backend == "@py":
+        try:
+            import serial  # noqa: F401
+        except ImportError as error:
+            raise IPNetError(
+                f'pyserial must be installed for a serial line ({error}): pip install "mtj-ipnet[lab]".'
+            ) from error
 
 
 def _send_at_once(resource: Any) -> None:
