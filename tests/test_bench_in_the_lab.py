@@ -1,12 +1,15 @@
 """The bench and the virtual laboratory over TCP, through PyVISA: whatever fails, each waveform is played once."""
 
+import base64
+import csv
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +19,13 @@ import pytest
 from ipnet.bench import Bench, DeadJunction
 from ipnet.bench_file import Address, BenchFile, open_bench, read_bench
 from ipnet.errors import IPNetError
+from ipnet.instrument import PARTS
+from ipnet.instrument._replay import Player, Recorder
 from ipnet.instrument._visa import connect
 from ipnet.journal import Journal
 from ipnet.shots import Shot
 from ipnet.virtual_chip import Chip, Fate
-from ipnet.virtual_faults import Faults
+from ipnet.virtual_faults import Draws, Faults
 from ipnet.virtual_lab import VirtualLab
 from tiny import write_tiny_study
 
@@ -195,6 +200,98 @@ def test_a_meter_on_a_serial_line_serves_a_bench(tmp_path: Path) -> None:
             assert all("the keithley_2600 must answer" in text for text in lost)
         assert not lab.chip.violations
         played_once(lab, journal)
+
+
+def session(file: BenchFile, journal: Path, halfway: Callable[[], None] = lambda: None) -> list[list[bool]]:
+    """What two junctions answer, calibrated and asked twice."""
+    answers = []
+    with open_bench(file, journal) as (bench, _):
+        for turn in range(2):
+            answers += [bench.run(junction, SHOTS, f"{turn}/{junction}").tolist() for junction in (0, 1)]
+            if not turn:
+                halfway()
+    return answers
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, BenchFile, list[list[bool]]]:
+    """A session with a connection that is lost and made anew: folder of its records, bench, answers."""
+    folder = tmp_path_factory.mktemp("session")
+    with VirtualLab(Chip("mtj-thermal", 2, seed=0)) as lab, pytest.MonkeyPatch.context() as patch:
+        parts = {address: part for part, address in lab.resources.items()}
+        patch.setattr("secrets.token_hex", lambda _: "abcdef")
+        patch.setattr(
+            "ipnet.bench_file.connect",
+            lambda at, **options: Recorder(connect(at, **options), folder / f"{parts[at]}.jsonl"),
+        )
+        file = bench_file(folder, lab.resources)
+
+        def trouble() -> None:
+            lab._ports[0].served.draws = Draws(Faults(seed=1, drop=0.06), 0)
+
+        return folder, file, session(file, folder / "journal.sqlite", trouble)
+
+
+def play_back(folder: Path, file: BenchFile, journal: Path, patch: pytest.MonkeyPatch) -> list[list[bool]]:
+    """The same session from records."""
+    players = {getattr(file, part).address: Player(folder / f"{part}.jsonl") for part in PARTS}
+    patch.setattr("secrets.token_hex", lambda _: "abcdef")
+    patch.setattr("ipnet.bench_file.connect", lambda address, **_: players[address].open())
+    answers = session(file, journal)
+    for player in players.values():
+        player.finish()
+    return answers
+
+
+def exported(journal: Path, folder: Path) -> list[Any]:
+    """All that a journal exports but for times, and its header."""
+    with Journal.reopen(journal) as written:
+        written.export(folder / "shots.csv")
+        found: list[Any] = [written.header]
+    for name in ("shots.csv", "shots.events.csv"):
+        rows = csv.DictReader((folder / name).open(encoding="utf-8", newline=""))
+        times = ("opened", "sent", "closed", "time [s since 1970]")
+        found.append([{key: value for key, value in row.items() if key not in times} for row in rows])
+    return found
+
+
+def test_a_session_plays_back_without_instruments(
+    recorded: tuple[Path, BenchFile, list[list[bool]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, file, answers = recorded
+    assert play_back(folder, file, tmp_path / "journal.sqlite", monkeypatch) == answers
+    header, shots, events = exported(tmp_path / "journal.sqlite", tmp_path)
+    assert [header, shots, events] == exported(folder / "journal.sqlite", folder)
+    assert {shot["junction"] for shot in shots if shot["state"] == "closed"} == {"0", "1"}
+    assert "connection lost" in [event["what"] for event in events]
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [("generator", ":DATA:DAC"), ("meter", "digio.writeport"), ("digitiser", ':CHANnel1:LABel "abc')],
+)
+def test_one_changed_byte_of_a_session_is_found(
+    part: str,
+    message: str,
+    recorded: tuple[Path, BenchFile, list[list[bool]]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder, file, _ = recorded
+    for name in PARTS:
+        shutil.copy(folder / f"{name}.jsonl", tmp_path)
+    entries = [json.loads(line) for line in (folder / f"{part}.jsonl").read_text("utf-8").splitlines()]
+    place = max(number for number, entry in enumerate(entries) if entry.get("send", "").startswith(message))
+    if "block" in entries[place]:
+        block = bytearray(base64.b64decode(entries[place]["block"]))
+        block[len(block) // 2] ^= 1
+        entries[place]["block"] = base64.b64encode(block).decode()
+    else:
+        sent = entries[place]["send"]
+        entries[place]["send"] = sent[:-2] + chr(ord(sent[-2]) ^ 1) + sent[-1]
+    (tmp_path / f"{part}.jsonl").write_text("\n".join(map(json.dumps, entries)), "utf-8")
+    with pytest.raises(IPNetError, match=rf"{part}\.jsonl must be played as recorded; entry {place + 1} expected"):
+        play_back(tmp_path, file, tmp_path / "journal.sqlite", monkeypatch)
 
 
 def test_without_limits_or_with_another_instrument_nothing_is_sent(tmp_path: Path) -> None:
