@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import pytest
 
 from ipnet.bench import Bench, DeadJunction
 from ipnet.bench_file import Address, BenchFile, open_bench, read_bench
+from ipnet.bench_procedures import trim
 from ipnet.errors import IPNetError
 from ipnet.instrument import PARTS
 from ipnet.instrument._replay import Player, Recorder
@@ -25,9 +27,9 @@ from ipnet.instrument._visa import connect
 from ipnet.journal import Journal
 from ipnet.shots import Shot
 from ipnet.virtual_chip import Chip, Fate
-from ipnet.virtual_faults import Draws, Faults
+from ipnet.virtual_faults import Draws, Faults, chip_with
 from ipnet.virtual_lab import VirtualLab
-from tiny import write_tiny_study
+from tiny import train_tiny_network, write_tiny_study
 
 pytest.importorskip("pyvisa_py", reason='needs PyVISA: pip install "mtj-ipnet[lab]"')
 InvalidSession = pytest.importorskip("pyvisa.errors").InvalidSession
@@ -308,6 +310,46 @@ def test_without_limits_or_with_another_instrument_nothing_is_sent(tmp_path: Pat
             next(connected(swapped, tmp_path / "journal.sqlite"))
         assert not lab.wiring.plays
         assert not chip.violations
+
+
+def test_a_run_whose_junctions_die_in_the_middle_is_finished_by_the_others(
+    ipnet: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ipnet.bench_procedures._SCANNED", 4)  # trimmed with less care, to be there sooner
+    monkeypatch.setattr("ipnet.hil.trim", partial(trim, trials=40))
+    dies = {1: 50, 2: 54}  # plays of a junction until it does
+    faults = Faults(stuck=[{"junction": 1, "play": dies[1]}], breakdown=[{"junction": 2, "play": dies[2]}])
+    chip, output = chip_with("mtj-thermal", 3, 0, faults), tmp_path / "hil.json"
+    words = ("hil", "run", train_tiny_network(tmp_path), "--bench", tmp_path / "bench.toml", "--clips", 12)
+    words += ("-o", output, "--journal", tmp_path / "journal.sqlite")
+    with VirtualLab(chip, faults) as lab:
+        file = bench_file(tmp_path, lab.resources, "2 s").model_copy(update={"junctions": (0, *dies)})
+        (tmp_path / "bench.toml").write_text(as_text(file))
+        code, out, err = ipnet(*words, "--json")
+        assert code == 0, err
+        found, written = json.loads(out), output.read_bytes()
+        assert (found["junctions"], found["dead"]) == ([0, 1, 2], [1, 2])
+        assert found["answers"] == 12 * 4 * 2 * 2 * 2
+        plays = [junction.plays for junction in chip.junctions]
+        code, out, err = ipnet(*words)
+        assert code == 0, err
+        assert "2 set aside" in " ".join(out.split())
+        assert output.read_bytes() == written
+        assert [junction.plays for junction in chip.junctions] == plays, "all was in the journal"
+    with Journal.reopen(tmp_path / "journal.sqlite") as journal:
+        batches, dead = journal._batches(""), journal.dead()
+    assert set(dead) == set(dies)
+    shots, left = [], set()
+    for junction, death in dies.items():
+        played = [batch for batch in batches if batch.junction == junction]
+        assert len(played) == plays[junction] == death + 2  # what it died in, and a check
+        assert "/frontier/" in played[death - 1].key
+        left.add(played[death].key)
+        shots.append(sum(len(batch.shots) for batch in played[death:]))
+    of_network = [batch for batch in batches if "/frontier/" in batch.key and batch.state == "closed"]
+    given = sum(int((batch.places >= 0).sum()) for batch in of_network if batch.key not in left)
+    assert given == found["answers"], "what was asked of the dead was asked of the others"
+    assert max(shots) == 20, "14 that were asked, 2 that check, and 4 more"
 
 
 def test_the_commands_measure_run_compare_and_export(ipnet, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -27,7 +27,7 @@ from ipnet.simulated_measurement import format_measurements
 from ipnet.virtual_chip import Chip
 from test_bench import LIMITS, PROTOCOL
 from test_bench import bench as toy
-from tiny import write_tiny_study
+from tiny import train_tiny_network
 from toy_bench import IDENTITIES, Lab
 
 TRUE = {"V_c0": 0.334, "delta": 41.0, "R_th": (1.9e6,), "tau_th": (0.8e-6,)}
@@ -107,14 +107,7 @@ def test_what_does_not_switch_is_said(expected: MTJ) -> None:
 
 @pytest.fixture(scope="module")
 def finished_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from ipnet.config import Study, read_config
-    from ipnet.study import check_runs, execute_all
-
-    folder = tmp_path_factory.mktemp("trained")
-    path = write_tiny_study(folder, contenders='["intrinsic"]', epochs=1)
-    study = read_config(Study, path, ['memory.intrinsic.emission="sample"', "task.size=[2, 2]"])
-    execute_all(check_runs(study.runs(), folder, lambda *_: None), lambda *_: lambda *_: None)
-    return folder / "tiny" / "intrinsic-seed0"
+    return train_tiny_network(tmp_path_factory.mktemp("trained"))
 
 
 def test_a_network_on_the_bench_agrees_with_the_software(

@@ -2,7 +2,9 @@
 
 from pathlib import Path
 
+from ipnet.config import Study, read_config
 from ipnet.data.nmnist import NMNIST
+from ipnet.study import check_runs, execute_all
 
 STUDY = """
 study = "tiny"
@@ -41,3 +43,11 @@ def write_tiny_study(
         STUDY.format(contenders=contenders, seeds=seeds, epochs=epochs, root=folder / "clips"), "utf-8"
     )
     return path
+
+
+def train_tiny_network(folder: Path) -> Path:
+    """Train a network of junctions that answer 0 or 1, 8 to each clip and step; returns the folder of its run."""
+    path = write_tiny_study(folder, contenders='["intrinsic"]', epochs=1)
+    study = read_config(Study, path, ['memory.intrinsic.emission="sample"', "task.size=[2, 2]"])
+    execute_all(check_runs(study.runs(), folder, lambda *_: None), lambda *_: lambda *_: None)
+    return folder / "tiny" / "intrinsic-seed0"
