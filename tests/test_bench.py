@@ -23,7 +23,7 @@ from ipnet.errors import GarbledReply, IPNetError, LostConnection
 from ipnet.journal import Journal
 from ipnet.limits import Limits, count_pulses
 from ipnet.shots import Shot, protocol_of
-from toy_bench import AFTER, BEFORE, IDENTITIES, R_AP, R_P, CrashError, Lab, ToyDigitiser, garble, lose
+from toy_bench import AFTER, BEFORE, IDENTITIES, R_AP, R_P, CrashError, Lab, ToyDigitiser, ToyMeter, garble, lose
 
 MTJ = load_device("mtj-thermal")
 PROTOCOL = protocol_of(MTJ, t_read=40e-9, t_cool=2e-6)
@@ -362,6 +362,21 @@ def test_instruments_that_disagree_are_no_dead_junction(lab: Lab, journal: Journ
         bench(lab, journal).run(1, SHOTS, "key")
     assert not isinstance(caught.value, DeadJunction)
     assert journal.dead() == {}
+
+
+@pytest.mark.parametrize(("part", "method"), [(ToyMeter, "resistance"), (ToyDigitiser, "fetch")])
+def test_an_instrument_that_notes_an_error_is_no_dead_junction(
+    part: type, method: str, lab: Lab, journal: Journal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise IPNetError("the instrument must have no error; got -286.")
+
+    monkeypatch.setattr(part, method, refuse)
+    with pytest.raises(IPNetError, match="must have no error") as caught:
+        bench(lab, journal).run(1, SHOTS, "key")
+    assert not isinstance(caught.value, DeadJunction)
+    assert journal.dead() == {}
+    assert not lab.on
 
 
 def test_a_trigger_that_did_nothing_is_given_again(lab: Lab, journal: Journal) -> None:

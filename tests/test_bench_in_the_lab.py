@@ -270,7 +270,7 @@ def test_a_session_plays_back_without_instruments(
 
 @pytest.mark.parametrize(
     ("part", "message"),
-    [("generator", ":DATA:DAC"), ("meter", "digio.writeport"), ("digitiser", ':CHANnel1:LABel "abc')],
+    [("generator", ":DATA:DAC"), ("meter", "smua.source.limiti"), ("digitiser", ":WAVeform:POINts")],
 )
 def test_one_changed_byte_of_a_session_is_found(
     part: str,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ipnet.errors import GarbledReply, IPNetError, LostConnection
+from ipnet.errors import GarbledReply, LostConnection, UnreadableError
 
 IDENTITIES = {"generator": "Toy,generator,1", "meter": "Toy,meter,2", "digitiser": "Toy,digitiser,3"}
 R_P, R_AP = 2400.0, 5400.0
@@ -129,7 +129,7 @@ class ToyMeter(Toy):
         assert 0 < V < 0.1
         R = self.call("resistance", lambda: self.lab.resistance(self.lab.selected))
         if I_limit < V / R:
-            raise IPNetError(f"the current must stay below its limit of {I_limit:g} A; got more.")
+            raise UnreadableError(f"the current must stay below its limit of {I_limit:g} A; got more.")
         return R
 
 
@@ -147,7 +147,7 @@ class ToyDigitiser(Toy):
     def fetch(self) -> tuple[Any, float]:
         currents, step = self.call("fetch", lambda: self.lab.record)
         if np.abs(currents).max() > 1e-3:
-            raise IPNetError("the current must stay on the screen; got clipped samples: raise I_range.")
+            raise UnreadableError("the current must stay on the screen; got clipped samples: raise I_range.")
         return self.spoil(currents.copy()), step
 
     spoil = staticmethod(lambda currents: currents)

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from ipnet.batch import protocol_text
 from ipnet.device.mtj import MTJ
-from ipnet.errors import IPNetError
+from ipnet.errors import IPNetError, UnreadableError
 from ipnet.journal import Journal
 from ipnet.levels import Levels, check_shots, strangeness
 from ipnet.limits import Limits, check_batch, count_pulses
-from ipnet.link import Instruments, Link, UnreadableError
+from ipnet.link import Instruments, Link
 from ipnet.sender import Sender
 from ipnet.shots import Protocol, Shot, points_of
 from ipnet.units import format_si
@@ -259,10 +259,7 @@ class Bench:
     def _resistance(self, junction: int, shots: Sequence[Shot], protocol: Protocol) -> tuple[float, float]:
         """What meter [ohm] and digitiser [A] say of a junction after these shots, and at the last of them."""
         batch = self._sender.send(junction, shots, protocol, "calibration")
-        try:
-            R = self._link.resistance(junction, self.protocol.V_read, min(self.limits.I_max, 0.1))
-        except IPNetError as error:
-            raise error if self._link.lost else UnreadableError(str(error)) from error
+        R = self._link.resistance(junction, self.protocol.V_read, min(self.limits.I_max, 0.1))
         return R, float(batch.currents[-1])
 
     def _doubt(self, junction: int, levels: Levels) -> None:

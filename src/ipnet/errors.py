@@ -31,6 +31,10 @@ class GarbledReply(IPNetError):  # noqa: N818
     """An instrument answers what cannot be an answer; asking again on a new connection may help."""
 
 
+class UnreadableError(IPNetError):
+    """An instrument works, and what it measured is no answer: the junction may be broken."""
+
+
 def unknown_name(kind: str, name: str, names: Iterable[str]) -> IPNetError:
     """The error for a name that is not in a list: nearest match first, then the list.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
-from ipnet.errors import GarbledReply, IPNetError, LostConnection
+from ipnet.errors import GarbledReply, IPNetError, LostConnection, UnreadableError
 from ipnet.instrument import PARTS
 from ipnet.shots import Floats
 
@@ -44,10 +44,6 @@ class Playable(NamedTuple):
     def duration(self) -> float:
         """Of the waveform [s]."""
         return len(self.samples) * self.sample_time
-
-
-class UnreadableError(IPNetError):
-    """The record of a batch that was played cannot be had."""
 
 
 class Link:
@@ -257,11 +253,9 @@ class Link:
         for attempt in range(_FETCHES):
             try:
                 record, step = self.digitiser.fetch()
-            except AGAIN:
-                raise
-            except IPNetError as error:
+            except UnreadableError:
                 if attempt + 1 == _FETCHES:
-                    raise UnreadableError(str(error)) from error
+                    raise
                 self._sleep(0.01 * 2**attempt)
                 continue
             whole = np.isfinite(record).all() and step > 0 and (len(record) + 1) * step >= batch.duration

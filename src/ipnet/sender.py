@@ -7,10 +7,11 @@ import numpy as np
 
 from ipnet.batch import Batch, Kind
 from ipnet.device.mtj import MTJ
+from ipnet.errors import UnreadableError
 from ipnet.journal import Journal
 from ipnet.levels import UNKNOWN, Levels, read_currents
 from ipnet.limits import Limits, check_batch
-from ipnet.link import Link, Playable, UnreadableError
+from ipnet.link import Link, Playable
 from ipnet.shots import Floats, Protocol, Shot, waveform
 
 

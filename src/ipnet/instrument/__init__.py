@@ -215,7 +215,8 @@ class Meter(Instrument):
         """Resistance [ohm] at a voltage V [V], with a current up to I_limit [A]; nothing is driven afterwards.
 
         Raises:
-            IPNetError: values out of range, or the current reached its limit.
+            IPNetError: values out of range.
+            UnreadableError: the current reached its limit, or none flows.
         """
 
 
@@ -253,7 +254,7 @@ class Digitiser(Instrument):
         """Current [A] of the last record from the trigger on, and its sample time [s]; any number of times.
 
         Raises:
-            IPNetError: the current left the range.
+            UnreadableError: the current left the range, or samples are missing.
         """
 
 

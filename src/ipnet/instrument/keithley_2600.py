@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import Mapping
 from typing import ClassVar
 
-from ipnet.errors import IPNetError, LostConnection
+from ipnet.errors import IPNetError, LostConnection, UnreadableError
 from ipnet.instrument import Meter, Transport, check_range
 
 _ERROR = "print(errorqueue.next())"
@@ -107,12 +107,12 @@ class Keithley2600(Meter):
 
     def _ohm(self, V: float, current: float, I_limit: float) -> float:
         if abs(current) >= 0.999 * I_limit:
-            raise IPNetError(
+            raise UnreadableError(
                 f"the current must stay below its limit of {I_limit:g} A; got {current:g} A at {V:g} V: the "
                 "junction may be shorted; else raise I_limit or lower V."
             )
         if not V * current > 0:
-            raise IPNetError(
+            raise UnreadableError(
                 f"a current must flow as the voltage says; got {current:g} A at {V:g} V: see the contacts."
             )
         return V / current

@@ -7,7 +7,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from ipnet.errors import IPNetError
+from ipnet.errors import IPNetError, UnreadableError
 from ipnet.instrument import Digitiser, check_name, check_range
 from ipnet.instrument._scpi import Scpi
 
@@ -95,9 +95,11 @@ class KeysightInfiniiVision(Scpi, Digitiser):
         if len(words) != points:
             raise self._garbled(":WAVeform:DATA?", f"{len(words)} words instead of {points}")
         if (words == _HOLE).any():
-            raise IPNetError("a record must be complete; got holes in it: wait for its end, then fetch again.")
+            raise UnreadableError(
+                "a record must be complete; got holes in it: wait for its end, then fetch again."
+            )
         if np.isin(words, (_LOW, _HIGH)).any():
-            raise IPNetError("the current must stay on the screen; got clipped samples: raise I_range.")
+            raise UnreadableError("the current must stay on the screen; got clipped samples: raise I_range.")
         step, first, reference = x
         before = max(0, int(np.ceil(reference - first / step - 1e-6)))
         return ((words - y[2]) * y[0] + y[1])[before:], step
