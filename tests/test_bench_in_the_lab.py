@@ -328,14 +328,22 @@ def test_a_run_whose_junctions_die_in_the_middle_is_finished_by_the_others(
         code, out, err = ipnet(*words, "--json")
         assert code == 0, err
         found, written = json.loads(out), output.read_bytes()
-        assert (found["junctions"], found["dead"]) == ([0, 1, 2], [1, 2])
+        assert ([one["junction"] for one in found["junctions"]], found["dead"]) == ([0, 1, 2], [1, 2])
         assert found["answers"] == 12 * 4 * 2 * 2 * 2
         plays = [junction.plays for junction in chip.junctions]
         code, out, err = ipnet(*words)
         assert code == 0, err
-        assert "2 set aside" in " ".join(out.split())
+        assert "Junction 2: no record of it can be read" in " ".join(out.split())
         assert output.read_bytes() == written
+        assert "virtual laboratory's chip, SIMULATED" in " ".join(out.split()), "as the instruments say"
         assert [junction.plays for junction in chip.junctions] == plays, "all was in the journal"
+    code, out, err = ipnet(*words, "--replay")  # without a laboratory
+    assert code == 0, err
+    assert "reproduced exactly" in out
+    output.write_text(output.read_text().replace("frontier", "stem"))
+    code, _, err = ipnet(*words, "--replay")
+    assert code != 0
+    assert "a replay must give" in err
     with Journal.reopen(tmp_path / "journal.sqlite") as journal:
         batches, dead = journal._batches(""), journal.dead()
     assert set(dead) == set(dies)
@@ -357,7 +365,7 @@ def test_the_commands_measure_run_compare_and_export(ipnet, tmp_path: Path) -> N
         pytest.skip("takes half a minute; IPNET_ALL_FAULTS=1 runs it")
     with VirtualLab(Chip("mtj-thermal", 2, seed=0)) as lab:
         file = bench_file(tmp_path, lab.resources, "2 s")
-        (tmp_path / "bench.toml").write_text(as_text(file, simulated=True, shots_per_batch=50))
+        (tmp_path / "bench.toml").write_text(as_text(file, shots_per_batch=50))
         data, journal = tmp_path / "data.csv", ("--journal", tmp_path / "measured.sqlite")
         words = (
             "hil",
@@ -373,7 +381,11 @@ def test_the_commands_measure_run_compare_and_export(ipnet, tmp_path: Path) -> N
         assert code == 0, err
         before = len(lab.wiring.plays)
         assert ipnet(*words)[0] == 0
-        assert len(lab.wiring.plays) - before <= 3, "what is in the journal is not measured again"
+        assert len(lab.wiring.plays) == before, "what is in the journal is not measured again"
+        code, out, err = ipnet(*words, "--replay")
+        assert code == 0, err
+        assert "reproduced exactly" in out
+        assert "R_P" in data.read_text()
         assert ipnet("devices", "fit", data, "-o", tmp_path / "card.toml")[0] == 0
         study = write_tiny_study(tmp_path, contenders='["intrinsic"]', epochs=1)
         assert ipnet("study", study, "--set", "task.size=[2, 2]", "-o", tmp_path)[0] == 0
@@ -381,9 +393,19 @@ def test_the_commands_measure_run_compare_and_export(ipnet, tmp_path: Path) -> N
         words = "hil", "run", run, "--bench", tmp_path / "bench.toml", "--clips", 3, "-o", tmp_path / "hil.json"
         code, out, err = ipnet(*words, "--journal", tmp_path / "run.sqlite", "--json")
         assert code == 0, err
+        assert "96 answers, about 0 min" in err
         assert json.loads(out)["answers"] == 3 * 4 * 2 * 2 * 2
         code, out, _ = ipnet("hil", "compare", tmp_path / "hil.json")
         assert code == 0
         assert "SIMULATED" in out
         assert ipnet("hil", "export", tmp_path / "run.sqlite", tmp_path / "pulses.h5")[0] == 0
         assert (tmp_path / "pulses.h5").stat().st_size > 1000
+        tuned = "--clips", 4, "--batch-size", 2, "--journal", tmp_path / "run.sqlite", "-o", tmp_path / "tuned"
+        code, out, err = ipnet("hil", "tune", *words[2:5], *tuned)
+        assert code == 0, err
+        assert "epoch 1: loss" in out
+        code, out, err = ipnet(
+            *words, "--journal", tmp_path / "run.sqlite", "--weights", tmp_path / "tuned", "--json"
+        )
+        assert code == 0, err
+        assert json.loads(out)["answers"] == 96

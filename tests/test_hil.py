@@ -20,6 +20,7 @@ from ipnet.fit import fit, load_junction
 from ipnet.hil import bins_of, foresee, junction_of, rises_of, run_on_bench, trim_all
 from ipnet.hil_result import HilRun, read_hil
 from ipnet.hil_tune import tune_on_bench
+from ipnet.instrument import SIMULATED
 from ipnet.journal import Journal
 from ipnet.measurement import read_measurements
 from ipnet.shots import Shot, protocol_of, waveform
@@ -123,7 +124,7 @@ def test_a_network_on_the_bench_agrees_with_the_software(
         clips=6,
         probes={},
         report=shares.append,
-        simulated=True,
+        identities=[SIMULATED],
     )
     assert found.answers == 6 * 4 * 2 * 2 * 2
     assert shares[-1] == 1
@@ -134,7 +135,7 @@ def test_a_network_on_the_bench_agrees_with_the_software(
     (tmp_path / "hil.json").write_text(found.model_dump_json())
     assert read_hil(tmp_path / "hil.json") == found
     again = run_on_bench(
-        load_finished(finished_folder), "frontier", bench, (0, 1), clips=6, probes={}, simulated=True
+        load_finished(finished_folder), "frontier", bench, (0, 1), clips=6, probes={}, identities=[SIMULATED]
     )
     assert again == found  # every answer came from what was kept
 
@@ -171,9 +172,9 @@ def test_the_claim_needs_what_is_foreseen_and_a_chip_that_is_real(finished_folde
         return next(row.verdict for row in ledger([], (), (), (), runs) if row.id == "hil")
 
     assert verdict() == "not attempted"
-    assert verdict(agreeing.model_copy(update={"simulated": True})) == "supported on simulated data"
+    assert verdict(agreeing.model_copy(update={"identities": ("a", SIMULATED)})) == "supported on simulated data"
     assert verdict(agreeing) == "reproduced"
-    assert verdict(agreeing.model_copy(update={"simulated": True}), other) == "differs"
+    assert verdict(agreeing.model_copy(update={"identities": ("a", SIMULATED)}), other) == "differs"
 
 
 def test_fine_tuning_goes_through_the_chip(finished_folder: Path, expected: MTJ, tmp_path: Path) -> None:

@@ -45,7 +45,6 @@ class BenchFile(BaseModel):
         junctions: numbers at the multiplexer.
         sample_time: of waveforms, with its unit.
         timeout: for one reply, with its unit.
-        simulated: whether the chip is, as that of `ipnet lab serve`; said beside all that comes of it.
         shots_per_batch: see `ipnet.bench.Bench`; more are faster, and find a dead junction later.
         generator: drives the junction.
         meter: selects it, and measures its resistance.
@@ -59,7 +58,6 @@ class BenchFile(BaseModel):
     junctions: tuple[int, ...] = Field(min_length=1)
     sample_time: str = "10 ns"
     timeout: str = "5 s"
-    simulated: bool = False
     shots_per_batch: int = Field(14, ge=1)
     generator: Address
     meter: Address

@@ -98,13 +98,12 @@ def run(
                 file.junctions,
                 clips=clips,
                 identities=list(opened.journal.identities.values()),
-                simulated=file.simulated,
                 say=progress.say,
                 report=lambda share: done(share, ""),
             )
     _keep(output, found.model_dump_json(indent=1) + "\n", replay=replay, quiet=as_json)
     if as_json:
-        print_json(found.model_dump(mode="json"))
+        print_json(_numbers(found))
     else:
         show(*hil_tables(found))
 
@@ -230,6 +229,7 @@ def _numbers(found: "HilRun") -> dict[str, Any]:
         "agrees": found.agrees,
         "deviation": found.deviation,
         "answers": found.answers,
+        "dead": found.dead,
         "junctions": [junction.model_dump() for junction in found.junctions],
         "bins": [part.model_dump() for part in found.bins],
     }

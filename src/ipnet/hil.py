@@ -92,7 +92,6 @@ def run_on_bench(
     split: Split = "validation",
     probes: Mapping[int, float] | None = None,
     identities: Sequence[str] = (),
-    simulated: bool = False,
     say: Callable[[str], object] = lambda _: None,
     report: Callable[[float], None] = lambda _: None,
 ) -> HilRun:
@@ -106,8 +105,7 @@ def run_on_bench(
         clips: of the split.
         split: that the clips are of.
         probes: see `ipnet.hardware.Hardware`; None trims each junction first, see `trim_all`.
-        identities: of the instruments, for the record.
-        simulated: whether the chip is simulated, for the record.
+        identities: of the instruments, for the record, which says so if they are simulated.
         say: told what it will take, before the first clip.
         report: told the share of the frames that is done.
 
@@ -146,7 +144,6 @@ def run_on_bench(
         place=place,
         card=devices[0].card.name,
         identities=tuple(identities),
-        simulated=simulated,
         junctions=tuple(by(junction) for junction in junctions),
         data=finished.result.data["name"],
         real=bool(finished.result.data["real"]),

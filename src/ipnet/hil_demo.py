@@ -134,7 +134,6 @@ def run_demo(
             card=BASE,
             limits=str(limits),
             junctions=tuple(range(JUNCTIONS)),
-            simulated=True,
             shots_per_batch=55,  # nothing dies here; a bench of its own keeps to 14
             **{part: Address(driver=driver, address=addresses[part]) for part, driver in drivers.items()},
         )
@@ -149,7 +148,6 @@ def run_demo(
                 file.junctions,
                 clips=clips,
                 identities=list(bench.journal.identities.values()),
-                simulated=file.simulated,
                 say=say,
                 report=lambda share: report(_TRAINED + (1 - _TRAINED) * share, "running on the chip"),
             )

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from ipnet.instrument import SIMULATED
 from ipnet.results import Estimate, Proportion, wilson
 from ipnet.settings import read_json
 
@@ -60,7 +61,6 @@ class HilRun(_Table):
         place: of the memory that stands on the bench.
         card: of its junctions.
         identities: of the instruments.
-        simulated: whether the chip is the virtual laboratory's.
         junctions: that took turns, those that died among them.
         data: name of the set.
         real: whether the clips are recordings.
@@ -79,7 +79,6 @@ class HilRun(_Table):
     place: str
     card: str
     identities: tuple[str, ...]
-    simulated: bool
     junctions: tuple[Served, ...]
     data: str
     real: bool
@@ -90,6 +89,11 @@ class HilRun(_Table):
     software: tuple[tuple[int, ...], ...]
     bins: tuple[Bin, ...]
     deviation: float
+
+    @property
+    def simulated(self) -> bool:
+        """Whether the junctions are, as an instrument said: those of the virtual laboratory."""
+        return any(SIMULATED in identity for identity in self.identities)
 
     @property
     def answers(self) -> int:

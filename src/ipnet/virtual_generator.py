@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ipnet.instrument import SIMULATED
 from ipnet.virtual_instruments import LabInstrument
 from ipnet.virtual_scpi import STALE, Choice, Number, ScpiError, Setting, Switch, command
 
@@ -27,7 +28,7 @@ class WaveformGenerator(LabInstrument):
         codes: DAC codes of the waveform in its volatile memory.
     """
 
-    identity: ClassVar[str] = "Agilent Technologies,81160A,MY51400123,1.0.3.0-2.6"
+    identity: ClassVar[str] = f"Agilent Technologies,81160A,{SIMULATED},1.0.3.0-2.6"
     points: ClassVar[tuple[int, int]] = (2, 262144)
     shortest: ClassVar[float] = 0.4e-9
     table: ClassVar[dict[str, Setting]] = {

@@ -11,6 +11,7 @@ import re
 from collections import deque
 from typing import ClassVar
 
+from ipnet.instrument import SIMULATED
 from ipnet.virtual_instruments import Wiring
 from ipnet.virtual_scpi import Interpreter
 
@@ -76,7 +77,7 @@ class SourceMeter(Interpreter):
     ``digio.writeport(n)`` selects junction n, counted from 0; a number that no junction has selects none.
     """
 
-    identity: ClassVar[str] = "Keithley Instruments Inc., Model 2602B, 4212345, 3.4.0"
+    identity: ClassVar[str] = f"Keithley Instruments Inc., Model 2602B, {SIMULATED}, 3.4.0"
 
     def __init__(self, wiring: Wiring) -> None:
         self.wiring, self.values, self.port = wiring, dict(_RESET), 0

@@ -11,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ipnet.instrument import SIMULATED
 from ipnet.virtual_instruments import LabInstrument
 from ipnet.virtual_scpi import STALE, Choice, Number, ScpiError, Setting, Switch, block_of, command
 
@@ -20,7 +21,7 @@ Floats = NDArray[np.float64]
 class Oscilloscope(LabInstrument):
     """An InfiniiVision with one record of channel 1, its other inputs unused."""
 
-    identity: ClassVar[str] = "KEYSIGHT TECHNOLOGIES,MSO-X 4104A,MY53160123,07.50.2021102830"
+    identity: ClassVar[str] = f"KEYSIGHT TECHNOLOGIES,MSO-X 4104A,{SIMULATED},07.50.2021102830"
     memory: ClassVar[int] = 500_000
     shortest: ClassVar[float] = 1e-9
     table: ClassVar[dict[str, Setting]] = {

@@ -287,5 +287,6 @@ def losses() -> tuple[type[Exception], ...]:
     return (OSError, EOFError, *([visa.Error] if visa else []))
 
 
+SIMULATED = "SIMULATED"  # in place of a serial number, in the identity of an instrument without a junction
 PARTS: Mapping[str, type[Instrument]] = {"generator": Generator, "meter": Meter, "digitiser": Digitiser}
 INSTRUMENTS: Registry[Instrument] = Registry("instrument", __name__, Instrument)
