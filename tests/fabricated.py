@@ -11,6 +11,7 @@ import numpy as np
 from ipnet.battery import FIXED_ON, all_series
 from ipnet.config import Run
 from ipnet.device import load_device
+from ipnet.hil_result import Bin, HilRun, Served
 from ipnet.observer import observer_of
 from ipnet.results import Estimate, Result, wilson, write_result
 from ipnet.robustness_curve import Tested
@@ -242,3 +243,40 @@ def write_runs(folder: Path, results: Sequence[Result], *, traces: bool = True) 
                 place / TRACE_FILE, frames=frames.astype("f2"), state=state.astype("f2"), item=np.array("a clip")
             )
     return folder
+
+
+def fabricate_bench() -> HilRun:
+    """Forty clips on two junctions of a virtual laboratory, one of which died; better than foreseen."""
+    parts = [(0.2, 10, 1.0), (0.4, 42, 20.0)]
+    bins = tuple(
+        Bin(
+            expected=p,
+            measured=wilson(switched, 100),
+            rise_expected=rise,
+            rise_measured=Estimate(value=rise + 2, low=rise - 3, high=rise + 7, n=100, unit="K"),
+        )
+        for p, switched, rise in parts
+    )
+    junctions = (
+        Served(junction=2, answers=150, deviation=-1.2, dead=""),
+        Served(junction=5, answers=50, deviation=0.3, dead="it does not switch"),
+    )
+    truth = (0,) * 40
+    return HilRun(
+        run="intrinsic-seed0",
+        study="made-up",
+        source="abc",
+        place="frontier",
+        card="mine",
+        identities=("Maker,scope,SIMULATED,1",),
+        junctions=junctions,
+        data="made-up",
+        real=True,
+        split="validation",
+        items=tuple(f"clip {i}" for i in range(40)),
+        truth=truth,
+        hardware=tuple(int(i >= 30) for i in range(40)),
+        software=tuple(tuple(int(i >= right) for i in range(40)) for right in (20, 21)),
+        bins=bins,
+        deviation=-0.8,
+    )

@@ -21,6 +21,7 @@ from ipnet.bench import Bench, DeadJunction
 from ipnet.bench_file import Address, BenchFile, open_bench, read_bench
 from ipnet.bench_procedures import trim
 from ipnet.errors import IPNetError
+from ipnet.hil_demo import run_demo
 from ipnet.instrument import PARTS
 from ipnet.instrument._replay import Player, Recorder
 from ipnet.instrument._visa import connect
@@ -358,6 +359,25 @@ def test_a_run_whose_junctions_die_in_the_middle_is_finished_by_the_others(
     given = sum(int((batch.places >= 0).sum()) for batch in of_network if batch.key not in left)
     assert given == found["answers"], "what was asked of the dead was asked of the others"
     assert max(shots) == 20, "14 that were asked, 2 that check, and 4 more"
+
+
+def test_the_whole_story(tmp_path: Path) -> None:
+    """An unknown junction -> its card -> a network -> the chip -> its journal, as `ipnet hil demo` tells it."""
+    if not ALL:
+        pytest.skip("takes minutes; IPNET_ALL_FAULTS=1 runs it")
+    story = run_demo(tmp_path)
+    names = {known.estimate.name for known in story.card}
+    assert names == {"delta", "V_c0", "R_th", "tau_th"}
+    for known in story.card:  # 95 % intervals: one in twenty misses; half as wide again, one in three hundred
+        wider = 0.25 * (known.estimate.high - known.estimate.low)
+        assert known.estimate.low - wider < known.true < known.estimate.high + wider, str(known)
+    run = story.run
+    assert (len(run.truth), len(run.junctions), run.dead, run.simulated) == (50, 8, (), True)
+    assert sum(one.answers for one in run.junctions) == run.answers > 100_000
+    value, low, high = run.foreseen
+    assert abs(run.accuracy.value - value) < 0.75 * (high - low), "one in three hundred"
+    assert run.accuracy.value > 4 / 20, "far above chance"
+    assert run.bins[-1].rise_measured.low > run.bins[0].rise_measured.high, "warm pixels answer as warm junctions"
 
 
 def test_the_commands_measure_run_compare_and_export(ipnet, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

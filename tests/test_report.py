@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from conftest import Command
-from fabricated import fabricate, fabricate_battery, right_but, write_battery, write_runs
+from fabricated import fabricate, fabricate_battery, fabricate_bench, right_but, write_battery, write_runs
 from ipnet.errors import IPNetError
 from ipnet.figures import Trace, colours, lines, markers, read_trace
 from ipnet.report import write_report
@@ -310,6 +310,30 @@ def test_batteries_stand_beside_runs(ipnet: Command, tmp_path: Path) -> None:
     table = (tmp_path / "table.txt").read_text("utf-8")
     assert "Human memory tasks performed by mtj-thermal" in table
     assert "SIMULATED, n = 50 with 2 trials each, seed 3" in table
+    assert max(map(len, table.splitlines())) <= 80
+
+
+def test_a_run_on_a_bench_is_a_report(ipnet: Command, tmp_path: Path) -> None:
+    run = fabricate_bench()
+    (tmp_path / "hil.json").write_text(run.model_dump_json(), "utf-8")
+    code, out, err = ipnet("report", tmp_path, "--json")
+    assert (code, err) == (0, "")
+    assert json.loads(out)["benches"][0]["accuracy"]["successes"] == 30
+    page = _Page((tmp_path / "report.html").read_text("utf-8"))
+    assert page.open == []
+    assert {"bench-1", "claims"} <= set(page.ids)
+    assert {link[1:] for link in page.links if link.startswith("#")} <= set(page.ids)
+    assert len(page.fetched) == 1
+    for words in (
+        "SIMULATED junctions of the virtual laboratory",
+        "right on 30 of 40 clips",
+        "but not where the same network in software foresees it",
+        "Junction 5: it does not switch.",
+        "ipnet hil demo",
+    ):
+        assert words in page.words
+    table = (tmp_path / "table.txt").read_text("utf-8")
+    assert "chip, SIMULATED" in table
     assert max(map(len, table.splitlines())) <= 80
 
 

@@ -157,7 +157,7 @@ def study(
 
 @app.command()
 def report(
-    runs: Annotated[Path, typer.Argument(help="Folder of results: studies, batteries of memory tasks, costs.")],
+    runs: Annotated[Path, typer.Argument(help="Folder of results: studies, memory tasks, costs, benches.")],
     output: Annotated[Path | None, typer.Option("--output", "-o", help="HTML file to write.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -168,12 +168,13 @@ def report(
     from ipnet.study_numbers import study_numbers
 
     page = write_report(runs, output or runs / "report.html")
-    found, batteries, costs, _ = read_evidence(runs)
+    found, batteries, costs, benches = read_evidence(runs)
     results = [result for _, result in found]
-    table = write_tables(results, page.with_name(TABLE_FILE), batteries, costs)
+    table = write_tables(results, page.with_name(TABLE_FILE), batteries, costs, benches)
     if as_json:
         numbers = {"studies": study_numbers(results), "batteries": [battery.model_dump() for battery in batteries]}
         numbers["costs"] = [cost.model_dump(mode="json") for cost in costs]
+        numbers["benches"] = [run.numbers for run in benches]
         print_json({"report": str(page), "table": str(table), **numbers})
     else:
         typer.echo(f"report: {page}\ntables: {table}")

@@ -1,15 +1,12 @@
 """``ipnet hil``: a network's junctions on a bench. Everything heavy is imported where it is needed."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ipnet.console import Json, bars, print_json, resumable, show
 from ipnet.errors import IPNetError
-
-if TYPE_CHECKING:
-    from ipnet.hil_result import HilRun
 
 BenchPath = Annotated[Path, typer.Argument(help="TOML file of the bench, see docs/hardware.md.")]
 JournalPath = Annotated[
@@ -103,7 +100,7 @@ def run(
             )
     _keep(output, found.model_dump_json(indent=1) + "\n", replay=replay, quiet=as_json)
     if as_json:
-        print_json(_numbers(found))
+        print_json(found.numbers)
     else:
         show(*hil_tables(found))
 
@@ -161,7 +158,7 @@ def compare(
 
     found = read_hil(file)
     if as_json:
-        print_json(_numbers(found))
+        print_json(found.numbers)
     else:
         show(*hil_tables(found))
 
@@ -194,7 +191,7 @@ def demo(
         done = progress.run("demo", 0, 1)
         story = run_demo(output, seed=seed, clips=clips, say=progress.say, report=done)
     if as_json:
-        print_json(_numbers(story.run) | {"card": [known.numbers for known in story.card]})
+        print_json(story.run.numbers | {"card": [known.numbers for known in story.card]})
         return
     show(*hil_tables(story.run))
     for known in story.card:
@@ -220,16 +217,3 @@ def _keep(output: Path, text: str, *, replay: bool, quiet: bool = False) -> None
         write_atomically(output, lambda path: path.write_text(text, "utf-8"))
     if not quiet:
         typer.echo(f"{'reproduced exactly' if there else 'written'}: {output}")
-
-
-def _numbers(found: "HilRun") -> dict[str, Any]:
-    return {
-        "accuracy": found.accuracy.model_dump(),
-        "foreseen": dict(zip(("value", "low", "high"), found.foreseen, strict=True)),
-        "agrees": found.agrees,
-        "deviation": found.deviation,
-        "answers": found.answers,
-        "dead": found.dead,
-        "junctions": [junction.model_dump() for junction in found.junctions],
-        "bins": [part.model_dump() for part in found.bins],
-    }

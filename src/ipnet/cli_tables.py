@@ -92,6 +92,7 @@ def write_tables(
     path: Path,
     batteries: Sequence[WrittenBattery] = (),
     costs: Sequence[CostReport] = (),
+    benches: Sequence[HilRun] = (),
 ) -> Path:
     """Write the tables as text, the same on every machine.
 
@@ -101,7 +102,8 @@ def write_tables(
     text = io.StringIO()
     console = Console(file=text, width=_WIDTH, force_terminal=False, color_system=None, _environ={})
     parts = [*result_tables(results), *(table for battery in batteries for table in battery_tables(battery))]
-    for part in [*parts, *(table for report in costs for table in cost_tables(report))]:
+    parts += [table for report in costs for table in cost_tables(report)]
+    for part in [*parts, *(table for run in benches for table in hil_tables(run))]:
         console.print(part)
     lines = "".join(f"{line.rstrip()}\n" for line in text.getvalue().splitlines())
     write_atomically(path, lambda temporary: temporary.write_text(lines, "utf-8"))

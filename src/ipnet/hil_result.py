@@ -2,6 +2,7 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -104,6 +105,22 @@ class HilRun(_Table):
     def dead(self) -> tuple[int, ...]:
         """Junctions that were set aside."""
         return tuple(junction.junction for junction in self.junctions if junction.dead)
+
+    @property
+    def numbers(self) -> dict[str, Any]:
+        """What it comes to, for machines."""
+        return {
+            "run": self.run,
+            "simulated": self.simulated,
+            "accuracy": self.accuracy.model_dump(),
+            "foreseen": dict(zip(("value", "low", "high"), self.foreseen, strict=True)),
+            "agrees": self.agrees,
+            "deviation": self.deviation,
+            "answers": self.answers,
+            "dead": self.dead,
+            "junctions": [junction.model_dump() for junction in self.junctions],
+            "bins": [part.model_dump() for part in self.bins],
+        }
 
     @property
     def command(self) -> str:
