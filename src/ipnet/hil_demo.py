@@ -32,7 +32,13 @@ from ipnet.virtual_chip import Chip
 
 JUNCTIONS = 8
 BASE = "mtj-thermal"
-COLD_ANSWER = 0.3  # of a cold junction to the probe of the trained network: a hot one answers in most cases
+COLD_ANSWER = 0.3  # of a cold junction to the probe of the trained network: one event makes that 0.86
+_NO_RECORDINGS = [  # hands move on for 1.5 s, and eight events are a full pulse: a pixel sums 64 of the sensor's
+    "data.name=simulated_gesture",
+    "task.size=[16, 16]",
+    "task.steps=12",
+    "memory.intrinsic.clock.gain=0.05",
+]
 _MEASURED, _TRAINED = 0.2, 0.5  # shares of the demonstration that are done by then
 
 LIMITS = """\
@@ -41,7 +47,7 @@ V_max = { value = 0.45, unit = "V", assumed = "above the clock's 0.40 V" }
 I_max = { value = 0.5, unit = "mA", assumed = "0.45 V on the smaller resistance, and spread" }
 P_max = { value = 0.2, unit = "mW", assumed = "the same" }
 t_min = { value = 10, unit = "ns", assumed = "the probe" }
-t_max = { value = 1, unit = "us", assumed = "ten times the drive" }
+t_max = { value = 1, unit = "us", assumed = "a drive of 0.9 us, and the probe, read and reset behind it" }
 duty = { value = 0.5, unit = "1", assumed = "half" }
 pulses = { value = 1e9, unit = "1", assumed = "no wear in a simulation" }
 rise_max = { value = 150, unit = "K", assumed = "published rises reach 145 K (D. H. Lee et al.)" }
@@ -176,17 +182,16 @@ def _measured(file: BenchFile, folder: Path, report: Callable[[float], None]) ->
 
 def _trained(card: Path, folder: Path, report: Callable[[float], None]) -> Path:
     """A small network with junctions of this card at the sensor; its folder."""
-    name, side = "nmnist", 17
     try:
-        DATA.build(name)
+        DATA.build("nmnist")
+        data = list[str]()
     except IPNetError:  # no recordings
-        name, side = "simulated_gesture", 16
+        data = _NO_RECORDINGS
     junction = load_junction(card)
     cold = [torch.tensor([value], dtype=torch.float64) for value in (float(junction.t_probe), 0.0, 0.0, 0.0, 0.0)]
     V_probe = float(voltage_at(junction, COLD_ANSWER, cold)[0])
     chosen = [
-        f"data.name={name}",
-        f"task.size=[{side}, {side}]",
+        *data,
         f"memory.intrinsic.card={json.dumps(str(card.resolve()))}",
         f"memory.intrinsic.clock.V_probe={V_probe:.4f}",
     ]
