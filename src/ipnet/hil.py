@@ -25,6 +25,7 @@ from ipnet.neuron import Neuron
 from ipnet.results import Estimate, wilson
 from ipnet.seeds import make_seed
 from ipnet.shots import Answers, Shot
+from ipnet.tasks import Items
 
 _BINS = 8  # of expected probabilities, equally full
 _REPEATS = 10  # runs in software, each with draws of its own
@@ -102,7 +103,7 @@ def run_on_bench(
         place: of the memory.
         bench: measures.
         junctions: that take turns.
-        clips: of the split.
+        clips: of the split, see `some_of`.
         split: that the clips are of.
         probes: see `ipnet.hardware.Hardware`; None trims each junction first, see `trim_all`.
         identities: of the instruments, for the record, which says so if they are simulated.
@@ -114,7 +115,8 @@ def run_on_bench(
             the journal, and the same call goes on with it.
     """
     items = finished.task.items(split)
-    x, y = items.batch(_first(clips, len(items)))
+    chosen = some_of(items, clips)
+    x, y = items.batch(chosen)
     _, model = junction_of(finished, place)
     probes, dead = trim_all(bench, junctions, model) if probes is None else (dict(probes), {})
     living = [junction for junction in junctions if junction not in dead]
@@ -148,13 +150,25 @@ def run_on_bench(
         data=finished.result.data["name"],
         real=bool(finished.result.data["real"]),
         split=split,
-        items=tuple(items.names[:clips]),
+        items=tuple(items.names[number] for number in chosen),
         truth=tuple(y.tolist()),
         hardware=hardware,
         software=software,
         bins=bins_of(expected, measured, devices[0].model),
         deviation=deviation(expected, measured),
     )
+
+
+def some_of(items: Items, clips: int, seed: int = 0) -> list[int]:
+    """Numbers of so many clips, drawn without return: a split may have all copies of one kind in a row.
+
+    Raises:
+        IPNetError: more clips than there are, or none.
+    """
+    if not 1 <= clips <= len(items):
+        raise IPNetError(f"the clips must be 1 to {len(items)}, as many as the split has; got {clips}.")
+    drawn: list[int] = np.random.default_rng(make_seed(seed)).permutation(len(items))[:clips].tolist()
+    return drawn
 
 
 def put_on_bench(
@@ -242,12 +256,6 @@ def rises_of(model: MTJ) -> Callable[[float], float]:
     state = tuple(rises if pole == slowest else torch.zeros_like(rises) for pole in range(model.poles))
     p = model.answer(model.V_probe, model.t_probe, state).numpy()
     return lambda value: float(np.interp(value, p, rises.numpy()))
-
-
-def _first(clips: int, of: int) -> list[int]:
-    if not 1 <= clips <= of:
-        raise IPNetError(f"the clips must be 1 to {of}, as many as the split has; got {clips}.")
-    return list(range(clips))
 
 
 def _in_software(finished: Finished, place: str, x: Tensor) -> tuple[tuple[int, ...], ...]:

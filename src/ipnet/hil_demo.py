@@ -140,7 +140,6 @@ def run_demo(
             card=BASE,
             limits=str(limits),
             junctions=tuple(range(JUNCTIONS)),
-            shots_per_batch=55,  # nothing dies here; a bench of its own keeps to 14
             **{part: Address(driver=driver, address=addresses[part]) for part, driver in drivers.items()},
         )
         card, fitted = _measured(file, folder, lambda share: report(_MEASURED * share, "measuring a junction"))

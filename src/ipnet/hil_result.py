@@ -126,7 +126,7 @@ class HilRun(_Table):
     def command(self) -> str:
         """That measures this again; of a bench, with what its user knows."""
         if self.simulated:
-            return "ipnet hil demo"
+            return f"ipnet hil demo --clips {len(self.truth)}"
         weights = f"runs/{self.study}/{self.run}"
         return f"ipnet hil run {weights} --bench bench.toml --layer {self.place} --clips {len(self.truth)}"
 

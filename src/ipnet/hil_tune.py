@@ -9,9 +9,8 @@ from safetensors.torch import save_file
 
 from ipnet.bench import Bench
 from ipnet.cache import write_atomically
-from ipnet.errors import IPNetError
 from ipnet.finished import Finished
-from ipnet.hil import foresee, junction_of, put_on_bench, trim_all
+from ipnet.hil import foresee, junction_of, put_on_bench, some_of, trim_all
 from ipnet.seeds import make_seed
 from ipnet.shots import Answers
 from ipnet.trainee import isolated, jitter_clips, reseed
@@ -61,8 +60,7 @@ def tune_on_bench(
         IPNetError: no such memory, or more clips than there are; what the bench raises.
     """
     items, network, training = finished.task.items("train"), finished.network, finished.run.training
-    if not 1 <= clips <= len(items):
-        raise IPNetError(f"the clips must be 1 to {len(items)}, as many as the split has; got {clips}.")
+    chosen = np.array(some_of(items, clips, seed))
     _, model = junction_of(finished, place)
     probes, dead = trim_all(bench, junctions, model) if probes is None else (dict(probes), {})
     living = [junction for junction in junctions if junction not in dead]
@@ -71,7 +69,6 @@ def tune_on_bench(
     label = f"tune/{finished.source}/{place}/{clips}/{epochs}/{batch_size}/{learning_rate:g}/{seed}"
     names = list(network.state_dict())
     put_on_bench(network, place, bench, living, label, probes)
-    chosen = np.random.default_rng(make_seed(seed)).permutation(len(items))[:clips]
     optimiser = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=training.weight_decay)
     losses, steps = list[float](), epochs * -(-clips // batch_size)
     with isolated(training.threads):
