@@ -413,7 +413,7 @@ def test_the_commands_measure_run_compare_and_export(ipnet, tmp_path: Path) -> N
         words = "hil", "run", run, "--bench", tmp_path / "bench.toml", "--clips", 3, "-o", tmp_path / "hil.json"
         code, out, err = ipnet(*words, "--journal", tmp_path / "run.sqlite", "--json")
         assert code == 0, err
-        assert "96 answers, about 0 min" in err
+        assert "96 answers, about " in err
         assert json.loads(out)["answers"] == 3 * 4 * 2 * 2 * 2
         code, out, _ = ipnet("hil", "compare", tmp_path / "hil.json")
         assert code == 0

@@ -13,7 +13,7 @@ from ipnet.device.mtj import MTJ
 from ipnet.errors import IPNetError
 from ipnet.hardware import Hardware
 from ipnet.neuron import Neuron
-from ipnet.shots import Shot
+from ipnet.shots import Shot, Trim
 
 
 def probability(mtj: MTJ, shot: Shot) -> float:
@@ -116,17 +116,20 @@ def test_a_dead_junction_is_set_aside_and_the_others_take_its_neurons() -> None:
         neuron_on(alone, (5,))[0](events(8))
 
 
-def test_a_trimmed_junction_is_probed_at_its_own_voltage() -> None:
+def test_a_trimmed_junction_is_asked_at_voltages_of_its_own() -> None:
     mtj = load_device("mtj-thermal")
-    asked: list[float] = []
+    asked: list[Shot] = []
 
     class Noting(Bench):
         def run(self, junction: int, shots: Sequence[Shot], key: str) -> NDArray[np.bool_]:
-            asked.extend(float(shot.V[-1]) for shot in shots)
+            asked.extend(shots)
             return super().run(junction, shots, key)
 
-    Neuron(Hardware(mtj, Noting(mtj), (0, 1), "run", {1: 0.29}), channels=2, backend="reference")(events(1))
-    assert sorted(set(asked)) == [0.285, 0.29]
+    trims = {1: Trim(0.29, 0.9)}
+    Neuron(Hardware(mtj, Noting(mtj), (0, 1), "run", trims), channels=2, backend="reference")(events(3))
+    assert sorted({float(shot.V[-1]) for shot in asked}) == [0.285, 0.29]
+    drives, own = ({float(shot.V[:-1].min()) for shot in asked if shot.V[-1] == V} for V in (0.285, 0.29))
+    assert sorted(own) == pytest.approx(sorted(0.9 * V for V in drives))
 
 
 def test_what_cannot_stand_on_a_bench() -> None:

@@ -35,7 +35,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def replay(path: Path) -> Iterator[Replay]:
     with Journal(path, identities=None, limits=LIMITS, card=MTJ.card, protocol=PROTOCOL) as journal:
-        yield Replay(journal)
+        yield Replay(journal, LIMITS, MTJ, PROTOCOL)
 
 
 def alter(path: Path, statement: str) -> None:
@@ -82,7 +82,7 @@ def test_a_run_that_did_not_come_to_its_end(tmp_path: Path) -> None:
         with pytest.raises(KeyboardInterrupt):
             asked.run(1, MANY, "first")
         with pytest.raises(IPNetError, match=r"'first'; got 28 of 40, .* finish the run on the bench first"):
-            Replay(journal).run(1, MANY, "first")
+            Replay(journal, LIMITS, MTJ, PROTOCOL).run(1, MANY, "first")
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_an_altered_journal_is_found(path: Path, statement: str, said: str) -> N
         Journal(path, identities=None, limits=LIMITS, card=MTJ.card, protocol=PROTOCOL) as journal,
         pytest.raises(IPNetError, match=said),
     ):
-        Replay(journal).run(1, MANY, "first")
+        Replay(journal, LIMITS, MTJ, PROTOCOL).run(1, MANY, "first")
 
 
 def test_a_replay_is_of_the_same_card_limits_and_protocol(path: Path) -> None:

@@ -15,7 +15,7 @@ from ipnet.device.mtj import MTJ
 from ipnet.errors import IPNetError, UnreadableError
 from ipnet.journal import Journal
 from ipnet.levels import Levels, check_shots, strangeness
-from ipnet.limits import Limits, check_batch, count_pulses
+from ipnet.limits import Limits, allows, check_batch, count_pulses
 from ipnet.link import Instruments, Link
 from ipnet.sender import Sender
 from ipnet.shots import Protocol, Shot, points_of
@@ -157,6 +157,10 @@ class Bench:
     def resistances(self, key: str) -> tuple[float, float]:
         """Of the resting and of the switched junction that answered a key [ohm], read by the meter at V_read."""
         return self.journal.resistances(key)
+
+    def allows(self, shot: Shot, R: float) -> bool:
+        """Whether the limits let a shot pass to a junction of this lowest resistance [ohm]."""
+        return allows(shot, self.protocol, self.limits, self.mtj, R)
 
     def recover(self) -> None:
         """Bring the batch to its end that was in the air when the last process stopped, if there is one."""

@@ -91,7 +91,7 @@ def replay_bench(file: BenchFile, journal: Path, *, card: str = "") -> Iterator[
     """
     mtj, limits, protocol = _junctions(file, card)
     with Journal(journal, identities=None, limits=limits, card=mtj.card, protocol=protocol) as written:
-        yield Replay(written), mtj
+        yield Replay(written, limits, mtj, protocol), mtj
 
 
 @contextmanager

@@ -2,16 +2,18 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from ipnet.device.mtj import MTJ
 from ipnet.errors import IPNetError
 from ipnet.measurement import Measurements
-from ipnet.shots import Answers, Shot
+from ipnet.shots import Answers, Shot, Trim
 from ipnet.simulated_measurement import measured, plan, tabulate
 from ipnet.units import format_si
 
@@ -19,6 +21,7 @@ Floats = NDArray[np.float64]
 Report = Callable[[float], None]
 _SCAN = np.linspace(0.7, 1.3, 61)  # parts of the expected voltage, scanned to find where a junction switches
 _SCANNED = 20  # shots of each
+_SPREAD, _HOT = 0.2, 0.8  # of voltages that heat, and the largest probability of an answer to them
 
 
 def halfway(bench: Answers, junction: int, expected: MTJ, width: float, label: str) -> float:
@@ -120,33 +123,75 @@ def _pulse(V: float, width: float) -> Shot:
 
 
 def trim(
-    bench: Answers, junction: int, model: MTJ, *, trials: int = 300, label: str = "trim", points: int = 9
-) -> float:
-    """The probe voltage at which a cold junction answers as the card's model does [V].
+    bench: Answers,
+    junction: int,
+    model: MTJ,
+    *,
+    trials: int = 300,
+    heating: float = 1e-6,
+    label: str = "trim",
+    points: int = 9,
+) -> Trim:
+    """How a junction is asked so that it answers as the card's model does: cold, and after a heating pulse.
 
-    ln H = a + b V is fitted to shots around where the junction switches, and solved for the model's hazard.
+    First the probe: ln H = a + b V is fitted to shots around where the cold junction switches, and solved for the
+    model's hazard. Then the heat, which is that of V^2: ln H = a + b f^2 is fitted to shots that are heated by f
+    times a voltage V, and solved for the model's hazard after V, at which it answers in four of five at most.
 
     Args:
         bench: measures.
         junction: on it.
-        model: whose cold answer is wanted.
+        model: whose answers are wanted.
         trials: shots at each voltage.
+        heating: width of the heating pulse [s].
         label: of the measurement; names its keys.
         points: voltages.
+
+    Returns:
+        The probe, at most the clock's V_max, and the factor of heating voltages, which keeps a heating pulse of
+        V_max within the limits; 1 where these forbid that pulse.
 
     Raises:
         IPNetError: the junction does not switch where it is expected to.
     """
     width, V_max = float(model.t_probe), float(model.V_max)
-    rest = model.rest(model.V_probe)
-    wanted = float(model.log_hazard(model.V_probe, model.t_probe, rest, antiparallel=model.resting))
     middle = halfway(bench, junction, model, width, label)
     reach = float(model.V_probe) * 0.06
     V = np.linspace(middle - 1.5 * reach, min(middle + 0.5 * reach, V_max), points)
     shots = [_pulse(v, width) for v in V for _ in range(trials)]
     counts = bench.run(junction, shots, f"{label}/{points} voltages").reshape(points, -1).sum(1)
-    offset, slope = _line(V, counts, trials)
-    return float(np.clip((wanted - offset) / slope, 0, V_max))
+    V_probe = float(np.clip(_solved(V, counts, trials, _warm(model, 0.0, heating)), 0, V_max))
+
+    heaters = np.linspace(0, V_max, 101)
+    hazards = np.array([_warm(model, v, heating) for v in heaters])
+    heater = float(heaters[np.flatnonzero(hazards <= max(math.log(-math.log1p(-_HOT)), hazards[1]))[-1]])
+
+    def heated(V: float) -> Shot:
+        return Shot(np.array([-V, V_probe]), np.array([heating, width]))
+
+    lowest = min(bench.resistances(f"{label}/scan"))
+    stronger = [f for f in np.linspace(1, 1 + _SPREAD, 41) if bench.allows(heated(f * V_max), lowest)]
+    if not stronger:
+        return Trim(V_probe)
+    factors = np.linspace(1 - _SPREAD, stronger[-1], points)
+    shots = [heated(f * heater) for f in factors for _ in range(trials)]
+    counts = bench.run(junction, shots, f"{label}/{points} heats").reshape(points, -1).sum(1)
+    heat = _solved(factors**2, counts, trials, _warm(model, heater, heating))
+    return Trim(V_probe, math.sqrt(float(np.clip(heat, factors[0] ** 2, factors[-1] ** 2))))
+
+
+def _warm(model: MTJ, V: float, heating: float) -> float:
+    """Logarithm of the model's hazard in a probe after a heating pulse of V."""
+    number = partial(torch.tensor, dtype=torch.float64)
+    cold = model.rest(model.V_probe.double())
+    warm = model.heat(cold, model.power(number(V), antiparallel=model.resting), number(heating))
+    return float(model.log_hazard(model.V_probe, model.t_probe, warm, antiparallel=model.resting))
+
+
+def _solved(x: Floats, counts: Floats, trials: int, wanted: float) -> float:
+    """Where the most likely line ln H = a + b x has the wanted value."""
+    offset, slope = _line(x, counts, trials)
+    return (wanted - offset) / slope
 
 
 def _line(V: Floats, counts: Floats, trials: int) -> tuple[float, float]:

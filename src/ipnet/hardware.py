@@ -21,7 +21,7 @@ from ipnet.bench import DeadJunction
 from ipnet.device import Device, Emit, State
 from ipnet.device.mtj import MTJ
 from ipnet.errors import IPNetError
-from ipnet.shots import Answers, Shot
+from ipnet.shots import Answers, Shot, Trim
 
 FORGOTTEN = 7.0  # slowest thermal time constants after which a pulse is left out of a history: e^-7 is 0.1 %
 _SHORTEST = 1e-12  # s, below which a phase of the clock is none
@@ -42,8 +42,7 @@ class Hardware(Device):
         bench: measures, see `ipnet.bench.Bench`.
         junctions: those that take turns, at least one.
         label: of the run; with the number of the cycle it is the key under which answers are kept.
-        probes: voltage of the last pulse of a shot, for junctions that have one of their own [V], see
-            `ipnet.bench_procedures.trim`; the card's for the others.
+        trims: how junctions are asked that differ from the card's, see `ipnet.bench_procedures.trim`.
 
     Attributes:
         report: called after each cycle.
@@ -64,7 +63,7 @@ class Hardware(Device):
         bench: Answers,
         junctions: Sequence[int],
         label: str,
-        probes: Mapping[int, float] | None = None,
+        trims: Mapping[int, Trim] | None = None,
     ) -> None:
         super().__init__(model.card)
         if not junctions:
@@ -75,7 +74,7 @@ class Hardware(Device):
                 f"'{model.card.name}' has 'bias': change the clock."
             )
         self.model, self.bench, self.label = model, bench, label
-        self.probes = dict(probes or {})
+        self.trims = dict(trims or {})
         self.alive, self.dead, self.cycles = list(junctions), dict[int, str](), 0
         self.report: Callable[[], None] = lambda: None
         self.expected, self.measured, self.served = list[Floats](), list[Floats](), list[NDArray[np.int64]]()
@@ -144,8 +143,8 @@ class Hardware(Device):
             mine = waiting[place :: len(serving)]
             if not len(mine):
                 continue
-            probe = self.probes.get(junction, self.card.clock.V_probe)
-            shots = shots_of(self.model, drives[-1, mine], drives[:-1, mine], spiked[:, mine], probe)
+            own = self.trims.get(junction, Trim(self.card.clock.V_probe))
+            shots = shots_of(self.model, drives[-1, mine], drives[:-1, mine], spiked[:, mine], own)
             key = f"{self.label}/{self.cycles}/{turn}/{junction}"
             try:
                 answers[mine], by[mine] = self.bench.run(junction, shots, key), junction
@@ -156,7 +155,7 @@ class Hardware(Device):
         return np.concatenate(left) if left else np.empty(0, np.int64)
 
 
-def shots_of(mtj: MTJ, V: Floats, driven: Floats, switched: Floats, probe: float) -> list[Shot]:
+def shots_of(mtj: MTJ, V: Floats, driven: Floats, switched: Floats, own: Trim) -> list[Shot]:
     """The shots that ask neurons for their answer to a drive, after their histories.
 
     Args:
@@ -164,7 +163,7 @@ def shots_of(mtj: MTJ, V: Floats, driven: Floats, switched: Floats, probe: float
         V: drive of this cycle, of each neuron [N] [V].
         driven: drives of the cycles before [K, N], the last one last; negative where there was none [V].
         switched: whether the neuron switched in them [K, N].
-        probe: voltage of the last pulse [V].
+        own: how the junction that answers is asked.
 
     Returns:
         One for each neuron. Voltages are positive in the polarity that switches the resting state.
@@ -186,7 +185,7 @@ def shots_of(mtj: MTJ, V: Floats, driven: Floats, switched: Floats, probe: float
     times, last = np.tile(widths, len(driven)), np.array([clock.t_pulse, clock.t_probe])
     first = len(widths) * (len(driven) - started.sum(0))  # segments before the first cycle are left out
     for n, begin in enumerate(first):
-        voltages = np.concatenate([history[begin:, n], [-V[n], probe]])
+        voltages = np.concatenate([own.heat * history[begin:, n], [-own.heat * V[n], own.V_probe]])
         shots.append(Shot(voltages, np.concatenate([times[begin:], last])))
     return shots
 

@@ -24,8 +24,9 @@ from ipnet.network import Network
 from ipnet.neuron import Neuron
 from ipnet.results import Estimate, wilson
 from ipnet.seeds import make_seed
-from ipnet.shots import Answers, Shot
+from ipnet.shots import Answers, Shot, Trim
 from ipnet.tasks import Items
+from ipnet.units import format_duration
 
 _BINS = 8  # of expected probabilities, equally full
 _REPEATS = 10  # runs in software, each with draws of its own
@@ -49,7 +50,7 @@ class Effort:
     pulses: int
 
     def __str__(self) -> str:
-        time = f"{self.seconds / 60:.0f} min" if self.seconds < 7200 else f"{self.seconds / 3600:.1f} h"
+        time = format_duration(self.seconds)
         return f"{self.answers:,} answers, about {time}; up to {self.pulses:,} pulses on a junction"
 
 
@@ -68,6 +69,9 @@ class _Dry:
 
     def resistances(self, key: str) -> tuple[float, float]:  # noqa: ARG002
         return math.nan, math.nan
+
+    def allows(self, shot: Shot, R: float) -> bool:
+        return self.bench.allows(shot, R)
 
 
 def foresee(finished: Finished, place: str, bench: Bench, junctions: Sequence[int], clips: int) -> Effort:
@@ -91,7 +95,7 @@ def run_on_bench(
     *,
     clips: int = 50,
     split: Split = "validation",
-    probes: Mapping[int, float] | None = None,
+    trims: Mapping[int, Trim] | None = None,
     identities: Sequence[str] = (),
     say: Callable[[str], object] = lambda _: None,
     report: Callable[[float], None] = lambda _: None,
@@ -105,7 +109,7 @@ def run_on_bench(
         junctions: that take turns.
         clips: of the split, see `some_of`.
         split: that the clips are of.
-        probes: see `ipnet.hardware.Hardware`; None trims each junction first, see `trim_all`.
+        trims: see `ipnet.hardware.Hardware`; None trims each junction first, see `trim_all`.
         identities: of the instruments, for the record, which says so if they are simulated.
         say: told what it will take, before the first clip.
         report: told the share of the frames that is done.
@@ -118,13 +122,13 @@ def run_on_bench(
     chosen = some_of(items, clips)
     x, y = items.batch(chosen)
     _, model = junction_of(finished, place)
-    probes, dead = trim_all(bench, junctions, model) if probes is None else (dict(probes), {})
+    trims, dead = trim_all(bench, junctions, model) if trims is None else (dict(trims), {})
     living = [junction for junction in junctions if junction not in dead]
     if isinstance(bench, Bench):
         say(str(foresee(finished, place, bench, living, clips)))
     software = _in_software(finished, place, x)
     label = f"{finished.source}/{place}/{split}/{clips}"
-    devices = put_on_bench(finished.network, place, bench, living, label, probes)
+    devices = put_on_bench(finished.network, place, bench, living, label, trims)
     for device in devices:
         device.report = lambda: report(sum(one.cycles for one in devices) / (len(x) * len(devices)))
     hardware = _predicted(finished, x)
@@ -177,7 +181,7 @@ def put_on_bench(
     bench: Answers,
     junctions: Sequence[int],
     label: str,
-    probes: Mapping[int, float] | None = None,
+    trims: Mapping[int, Trim] | None = None,
 ) -> list[Hardware]:
     """Give the neurons of a memory a bench in place of their law, see `ipnet.hardware.Hardware`.
 
@@ -186,7 +190,7 @@ def put_on_bench(
     """
     devices = list[Hardware]()
     for number, (neuron, junction) in enumerate(_neurons(network, place)):
-        device = Hardware(junction.double(), bench, junctions, f"{label}/{number}", probes)
+        device = Hardware(junction.double(), bench, junctions, f"{label}/{number}", trims)
         neuron.device, neuron.backend, neuron.emission = device, "reference", "expectation"
         devices.append(device)
     return devices
@@ -203,22 +207,22 @@ def junction_of(finished: Finished, place: str) -> tuple[str, MTJ]:
     return str(options.get("card", device.card.name)), device
 
 
-def trim_all(bench: Answers, junctions: Sequence[int], model: MTJ) -> tuple[dict[int, float], dict[int, str]]:
-    """The probe voltage of each junction that lives [V], see `ipnet.bench_procedures.trim`; why others are dead.
+def trim_all(bench: Answers, junctions: Sequence[int], model: MTJ) -> tuple[dict[int, Trim], dict[int, str]]:
+    """How each junction that lives is asked, see `ipnet.bench_procedures.trim`; and why others are dead.
 
     Raises:
         IPNetError: none lives.
     """
-    probes, dead = dict[int, float](), dict[int, str]()
+    trims, dead = dict[int, Trim](), dict[int, str]()
     for junction in junctions:
         try:
-            probes[junction] = trim(bench, junction, model, label=f"trim/{junction}")
+            trims[junction] = trim(bench, junction, model, label=f"trim/{junction}")
         except DeadJunction as error:
             dead[junction] = error.why
-    if not probes:
+    if not trims:
         why = "; ".join(f"junction {junction} is dead: {reason}" for junction, reason in dead.items())
         raise IPNetError(f"one junction at least must live; got: {why}: put in another chip.")
-    return probes, dead
+    return trims, dead
 
 
 def bins_of(expected: Floats, measured: Floats, model: MTJ, count: int = _BINS) -> tuple[Bin, ...]:

@@ -12,7 +12,7 @@ from ipnet.cache import write_atomically
 from ipnet.finished import Finished
 from ipnet.hil import foresee, junction_of, put_on_bench, some_of, trim_all
 from ipnet.seeds import make_seed
-from ipnet.shots import Answers
+from ipnet.shots import Answers, Trim
 from ipnet.trainee import isolated, jitter_clips, reseed
 
 
@@ -28,7 +28,7 @@ def tune_on_bench(
     batch_size: int = 16,
     learning_rate: float = 1e-3,
     seed: int = 0,
-    probes: Mapping[int, float] | None = None,
+    trims: Mapping[int, Trim] | None = None,
     say: Callable[[str], object] = lambda _: None,
     report: Callable[[float], None] = lambda _: None,
 ) -> list[float]:
@@ -49,7 +49,7 @@ def tune_on_bench(
         batch_size: clips in a step.
         learning_rate: of all parameters.
         seed: of the clips and their order.
-        probes: see `ipnet.hil.run_on_bench`.
+        trims: see `ipnet.hil.run_on_bench`.
         say: told what it will take, before the first step.
         report: told the share of the steps that is done.
 
@@ -62,13 +62,13 @@ def tune_on_bench(
     items, network, training = finished.task.items("train"), finished.network, finished.run.training
     chosen = np.array(some_of(items, clips, seed))
     _, model = junction_of(finished, place)
-    probes, dead = trim_all(bench, junctions, model) if probes is None else (dict(probes), {})
+    trims, dead = trim_all(bench, junctions, model) if trims is None else (dict(trims), {})
     living = [junction for junction in junctions if junction not in dead]
     if isinstance(bench, Bench):
         say(str(foresee(finished, place, bench, living, clips * epochs)))
     label = f"tune/{finished.source}/{place}/{clips}/{epochs}/{batch_size}/{learning_rate:g}/{seed}"
     names = list(network.state_dict())
-    put_on_bench(network, place, bench, living, label, probes)
+    put_on_bench(network, place, bench, living, label, trims)
     optimiser = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=training.weight_decay)
     losses, steps = list[float](), epochs * -(-clips // batch_size)
     with isolated(training.threads):

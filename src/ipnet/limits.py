@@ -120,6 +120,15 @@ def check_batch(
     _require(rise, limits.rise_max, "rise_max", "K", "lower or shorten the pulses, or lengthen the pauses")
 
 
+def allows(shot: Shot, protocol: Protocol, limits: Limits, mtj: MTJ, R: float) -> bool:
+    """Whether a shot breaks no limit, on a junction that had no pulse before; see `check_batch`."""
+    try:
+        check_batch([shot], protocol, limits, mtj, 0, R)
+    except IPNetError:
+        return False
+    return True
+
+
 def hottest(V: Floats, t: Floats, mtj: MTJ) -> float:
     """An upper bound of the temperature rise over segments that start cold [K].
 

@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 
 from ipnet.batch import Batch
 from ipnet.bench import DeadJunction
+from ipnet.device.mtj import MTJ
 from ipnet.errors import IPNetError
 from ipnet.journal import Journal
 from ipnet.levels import Levels
+from ipnet.limits import Limits, allows
 from ipnet.shots import Protocol, Shot, digest
 
 
@@ -22,14 +24,13 @@ class Replay:
 
     Args:
         journal: of the bench.
-
-    Attributes:
-        journal: of the bench.
-        protocol: that it was begun with.
+        limits: of its junctions.
+        mtj: junction of their card.
+        protocol: of its shots.
     """
 
-    def __init__(self, journal: Journal) -> None:
-        self.journal, self.protocol = journal, Protocol(**json.loads(journal.header["protocol"]))
+    def __init__(self, journal: Journal, limits: Limits, mtj: MTJ, protocol: Protocol) -> None:
+        self.journal, self.limits, self.mtj, self.protocol = journal, limits, mtj, protocol
 
     def run(self, junction: int, shots: Sequence[Shot], key: str) -> NDArray[np.bool_]:
         """What the junction answered.
@@ -71,6 +72,10 @@ class Replay:
     def resistances(self, key: str) -> tuple[float, float]:
         """Of the resting and of the switched junction that answered a key [ohm], as they were read."""
         return self.journal.resistances(key)
+
+    def allows(self, shot: Shot, R: float) -> bool:
+        """Whether the limits of the bench let a shot pass to a junction of this lowest resistance [ohm]."""
+        return allows(shot, self.protocol, self.limits, self.mtj, R)
 
 
 def _difference(batch: Batch, shots: Sequence[Shot]) -> str:

@@ -30,7 +30,7 @@ from ipnet.settings import flatten, toml_value
 from ipnet.standing import Standing, paired_with_each
 from ipnet.tables import error_sheets, study_sheets, subject_sheet
 from ipnet.train import TRACE_FILE
-from ipnet.units import format_si
+from ipnet.units import format_duration, format_si
 from ipnet.written_battery import WrittenBattery
 
 _LARGEST_CONFUSION = 40  # classes; beyond it a matrix is not readable
@@ -80,7 +80,7 @@ def _template() -> Any:
     )
     environment.filters["percent"] = percent
     environment.filters["interval"] = lambda ends: f"[{100 * ends[0]:.2f}, {100 * ends[1]:.2f}]"
-    environment.filters["seconds"] = _seconds
+    environment.filters["seconds"] = format_duration
     environment.filters["si"] = lambda value: format_si(value, "s").replace("u", "µ")
     return environment.from_string(resources.files("ipnet").joinpath("report.html.j2").read_text("utf-8"))
 
@@ -88,19 +88,6 @@ def _template() -> Any:
 def _unbroken(value: Any) -> Any:
     """Keep a percent sign on the line of its number."""
     return value.replace(" %", "\u00a0%") if isinstance(value, str) else value
-
-
-def _seconds(value: float) -> str:
-    """Duration for people.
-
-    Example:
-        >>> _seconds(42.4), _seconds(135), _seconds(7260)
-        ('42 s', '2 min 15 s', '2 h 1 min')
-    """
-    whole = round(value)
-    if whole < 60:
-        return f"{whole} s"
-    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
 def _study(comparison: Comparison, number: int, paths: Mapping[int, Path]) -> dict[str, Any]:

@@ -59,6 +59,18 @@ class Shot:
             raise IPNetError(f"each segment of a shot must last longer than 0 s; got {self.t.min()} s.")
 
 
+class Trim(typing.NamedTuple):
+    """How a junction is asked so that it answers as the card's does.
+
+    Attributes:
+        V_probe: voltage of the last pulse of a shot [V].
+        heat: factor of all voltages before it, which heat [1].
+    """
+
+    V_probe: float
+    heat: float = 1.0
+
+
 class Answers(typing.Protocol):
     """What answers shots: a bench, see `ipnet.bench.Bench`."""
 
@@ -67,6 +79,9 @@ class Answers(typing.Protocol):
 
     def resistances(self, key: str) -> tuple[float, float]:
         """Of the resting and of the switched junction that answered a key [ohm]; NaN for what was not read."""
+
+    def allows(self, shot: Shot, R: float) -> bool:
+        """Whether the limits let a shot pass to a junction of this lowest resistance [ohm]."""
 
 
 @dataclass(frozen=True)

@@ -131,3 +131,16 @@ def format_si(value: float, unit: str) -> str:
             if abs(value) >= factor * (1 - 1e-12):
                 return f"{value / factor:.4g} {prefix}{unit}"
     return f"{value:.4g} {unit}"
+
+
+def format_duration(value: float) -> str:
+    """Seconds for people.
+
+    Example:
+        >>> format_duration(42.4), format_duration(135), format_duration(7260)
+        ('42 s', '2 min 15 s', '2 h 1 min')
+    """
+    whole = round(value)
+    if whole < 60:
+        return f"{whole} s"
+    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
