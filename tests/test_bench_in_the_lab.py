@@ -6,10 +6,12 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -318,7 +320,7 @@ def test_a_run_whose_junctions_die_in_the_middle_is_finished_by_the_others(
 ) -> None:
     monkeypatch.setattr("ipnet.bench_procedures._SCANNED", 4)  # trimmed with less care, to be there sooner
     monkeypatch.setattr("ipnet.hil.trim", partial(trim, trials=40))
-    dies = {1: 50, 2: 54}  # plays of a junction until it does
+    dies = {1: 80, 2: 84}  # plays of a junction until it does
     faults = Faults(stuck=[{"junction": 1, "play": dies[1]}], breakdown=[{"junction": 2, "play": dies[2]}])
     chip, output = chip_with("mtj-thermal", 3, 0, faults), tmp_path / "hil.json"
     words = ("hil", "run", train_tiny_network(tmp_path), "--bench", tmp_path / "bench.toml", "--clips", 12)
@@ -359,6 +361,30 @@ def test_a_run_whose_junctions_die_in_the_middle_is_finished_by_the_others(
     given = sum(int((batch.places >= 0).sum()) for batch in of_network if batch.key not in left)
     assert given == found["answers"], "what was asked of the dead was asked of the others"
     assert max(shots) == 20, "14 that were asked, 2 that check, and 4 more"
+
+
+def test_the_laboratory_of_a_demonstration_ends_with_it() -> None:
+    code = (
+        "import time\nfrom ipnet.hil_demo import virtual_laboratory\n"
+        "if __name__ == '__main__':\n"
+        "    with virtual_laboratory(0) as addresses:\n"
+        "        print(addresses['meter'], flush=True)\n        time.sleep(600)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        _, host, port, _ = process.stdout.readline().strip().split("::")
+        socket.create_connection((host, int(port))).close()
+        process.kill()
+
+    def listens() -> bool:
+        with suppress(ConnectionRefusedError), socket.create_connection((host, int(port))):
+            return True
+        return False
+
+    end = time.monotonic() + 60
+    while listens():
+        assert time.monotonic() < end, "nobody is there to end it"
+        time.sleep(0.05)
 
 
 def test_the_whole_story(tmp_path: Path) -> None:

@@ -1,11 +1,12 @@
 """On a virtual laboratory: an unknown junction is measured, becomes a card, and runs in a network."""
 
 import json
-import subprocess
-import sys
+import multiprocessing
+import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +30,7 @@ from ipnet.replay import Replay
 from ipnet.simulated_measurement import format_measurements, voltage_at
 from ipnet.study import check_runs, execute_all
 from ipnet.virtual_chip import Chip
+from ipnet.virtual_lab import VirtualLab
 
 JUNCTIONS = 8
 BASE = "mtj-thermal"
@@ -55,25 +57,32 @@ rise_max = { value = 150, unit = "K", assumed = "published rises reach 145 K (D.
 
 
 @contextmanager
-def virtual_laboratory(seed: int, faults: Path | None = None) -> Iterator[dict[str, str]]:
-    """A laboratory in a process of its own; VISA addresses of its instruments, by part.
+def virtual_laboratory(seed: int) -> Iterator[dict[str, str]]:
+    """A laboratory in a process of its own, which ends with this one; VISA addresses of its instruments, by part.
 
     Raises:
         IPNetError: it does not start.
     """
-    words = ["lab", "serve", "--card", BASE, "--junctions", str(JUNCTIONS), "--seed", str(seed), "--json"]
-    words += ["--faults", str(faults)] if faults else []
-    process = subprocess.Popen(
-        [sys.executable, "-m", "ipnet.cli", *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe()
+    process = context.Process(target=_serve, args=(seed, there))
+    process.start()
+    there.close()
     try:
-        line = process.stdout.readline() if process.stdout else ""
-        if not line:
-            raise IPNetError(f"the virtual laboratory must start; got: {(process.communicate()[1] or '').strip()}")
-        yield json.loads(line)
+        yield here.recv()
+    except EOFError as error:
+        raise IPNetError("the virtual laboratory must start; see what its process said above.") from error
     finally:
-        process.terminate()
-        process.communicate()
+        here.close()
+        process.join()
+
+
+def _serve(seed: int, caller: Connection) -> None:
+    """Serve until the caller hangs up, as it does when it is killed."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's, who parks the instruments first
+    with VirtualLab(Chip(BASE, JUNCTIONS, seed)) as laboratory, suppress(EOFError):
+        caller.send(laboratory.resources)
+        caller.recv()
 
 
 @dataclass(frozen=True)
