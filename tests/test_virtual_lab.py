@@ -98,11 +98,13 @@ def lab():
         yield lab
 
 
-def test_identities_look_like_the_real_ones(lab):
+def test_identities_look_like_the_real_ones_but_for_their_serial_numbers(lab):
     bench = Bench(lab)
-    assert re.fullmatch(r"(Agilent|Keysight) Technologies,81160A,\w+,[\d.-]+", bench.generator.query("*IDN?"))
-    assert re.fullmatch(r"Keithley Instruments Inc., Model 26\d\dB, \d+, [\d.]+", bench.meter.query("*IDN?"))
-    assert re.fullmatch(r"KEYSIGHT TECHNOLOGIES,MSO-X \d+A,\w+,[\d.]+", bench.scope.query("*IDN?"))
+    assert re.fullmatch(
+        r"(Agilent|Keysight) Technologies,81160A,SIMULATED,[\d.-]+", bench.generator.query("*IDN?")
+    )
+    assert re.fullmatch(r"Keithley Instruments Inc., Model 26\d\dB, SIMULATED, [\d.]+", bench.meter.query("*IDN?"))
+    assert re.fullmatch(r"KEYSIGHT TECHNOLOGIES,MSO-X \d+A,SIMULATED,[\d.]+", bench.scope.query("*IDN?"))
     assert re.fullmatch(r"TCPIP::127\.0\.0\.1::\d+::SOCKET", lab.resources["digitiser"])
 
 
