@@ -258,8 +258,8 @@ def fabricate_bench() -> HilRun:
         for p, switched, rise in parts
     )
     junctions = (
-        Served(junction=2, answers=150, deviation=-1.2, dead=""),
-        Served(junction=5, answers=50, deviation=0.3, dead="it does not switch"),
+        Served(junction=2, answers=150, deviation=-1.2, V_probe=0.28, heat=1.02, dead=""),
+        Served(junction=5, answers=50, deviation=0.3, V_probe=None, heat=None, dead="it does not switch"),
     )
     truth = (0,) * 40
     return HilRun(
@@ -269,6 +269,7 @@ def fabricate_bench() -> HilRun:
         place="frontier",
         card="mine",
         identities=("Maker,scope,SIMULATED,1",),
+        command="ipnet hil demo",
         junctions=junctions,
         data="made-up",
         real=True,

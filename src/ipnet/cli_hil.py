@@ -95,6 +95,8 @@ def run(
                 file.junctions,
                 clips=clips,
                 identities=list(opened.journal.identities.values()),
+                command=f"ipnet hil run runs/{finished.run.study}/{finished.run.name} --bench bench.toml "
+                f"--layer {layer} --clips {clips}" + (f" --weights {weights.name}" if weights else ""),
                 say=progress.say,
                 report=lambda share: done(share, ""),
             )

@@ -25,6 +25,7 @@ from ipnet.shots import Answers, Shot, Trim
 
 FORGOTTEN = 7.0  # slowest thermal time constants after which a pulse is left out of a history: e^-7 is 0.1 %
 _SHORTEST = 1e-12  # s, below which a phase of the clock is none
+_DIGITS = 6  # V: a microvolt, finer than any generator
 _NONE = -1.0  # in a history, before the first cycle: no voltage is negative
 
 Floats = NDArray[np.float64]
@@ -78,7 +79,7 @@ class Hardware(Device):
         self.alive, self.dead, self.cycles = list(junctions), dict[int, str](), 0
         self.report: Callable[[], None] = lambda: None
         self.expected, self.measured, self.served = list[Floats](), list[Floats](), list[NDArray[np.int64]]()
-        self.depth = math.ceil(FORGOTTEN * float(model.tau_th.max()) / float(model.card.clock.t_cycle))
+        self.depth = _depth(model)
         past = range(1, self.depth + 1)
         self.state_names = (
             *model.state_names,
@@ -111,8 +112,8 @@ class Hardware(Device):
 
     def _measured(self, V: Tensor, driven: Sequence[Tensor], switched: Sequence[Tensor]) -> Tensor:
         """Spikes 0 or 1, in the shape of V."""
-        strongest = self.card.clock.V_max  # which single precision may have rounded up
-        drives = np.minimum(_rows((*driven[::-1], V)), strongest)  # that of this cycle last [K + 1, N]
+        rounded = np.round(_rows((*driven[::-1], V)), _DIGITS)  # as single precision may not be the same elsewhere
+        drives = np.minimum(rounded, self.card.clock.V_max)  # that of this cycle last [K + 1, N]
         spiked = _rows(switched[::-1])  # [K, N]
         self.cycles += 1
         answers, by, waiting = np.zeros(V.numel(), bool), np.zeros(V.numel(), np.int64), np.arange(V.numel())
@@ -137,7 +138,7 @@ class Hardware(Device):
         if not serving:
             raise IPNetError(
                 f"all junctions are dead: {', '.join(map(str, self.dead))}; what was measured is in the journal: "
-                "put in another chip and go on with the same command."
+                "put in another chip and begin another journal."
             )
         for place, junction in enumerate(serving):
             mine = waiting[place :: len(serving)]
@@ -188,6 +189,18 @@ def shots_of(mtj: MTJ, V: Floats, driven: Floats, switched: Floats, own: Trim) -
         voltages = np.concatenate([own.heat * history[begin:, n], [-own.heat * V[n], own.V_probe]])
         shots.append(Shot(voltages, np.concatenate([times[begin:], last])))
     return shots
+
+
+def hottest_shots(mtj: MTJ, own: Trim) -> list[Shot]:
+    """The shots of a neuron that was driven with V_max in all of its past, and switched always, or never."""
+    V = np.array([mtj.card.clock.V_max])
+    past = np.repeat(V[None], _depth(mtj), 0)
+    return [shot for spiked in (0.0, 1.0) for shot in shots_of(mtj, V, past, np.full_like(past, spiked), own)]
+
+
+def _depth(mtj: MTJ) -> int:
+    """How many cycles a history has."""
+    return math.ceil(FORGOTTEN * float(mtj.tau_th.max()) / float(mtj.card.clock.t_cycle))
 
 
 def _rows(parts: Sequence[Tensor]) -> Floats:

@@ -5,6 +5,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,12 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ipnet.bench import Bench, DeadJunction
-from ipnet.bench_procedures import trim
+from ipnet.bench_procedures import UnsuitableError, shots_of_trim, trim
+from ipnet.cache import content_hash
 from ipnet.data import Split
 from ipnet.device.mtj import MTJ
 from ipnet.errors import IPNetError, unknown_name
 from ipnet.finished import Finished
-from ipnet.hardware import Hardware
+from ipnet.hardware import Hardware, hottest_shots
 from ipnet.hil_result import Bin, HilRun, Served, deviation
 from ipnet.memory.intrinsic import Intrinsic
 from ipnet.network import Network
@@ -30,6 +32,7 @@ from ipnet.units import format_duration
 
 _BINS = 8  # of expected probabilities, equally full
 _REPEATS = 10  # runs in software, each with draws of its own
+_ENOUGH = 200  # shots, to tell how many batches some take
 _COOLEST, _NODES = -50.0, 2000  # K, and points of a table of rises
 
 Floats = NDArray[np.float64]
@@ -55,16 +58,20 @@ class Effort:
 
 
 class _Dry:
-    """Counts what a bench would have to do; all junctions switch, since a switched one gets the most pulses."""
+    """Counts what a bench would have to do for as many clips like the one that it is asked for.
 
-    def __init__(self, bench: Bench) -> None:
-        self.bench, self.seconds, self.pulses, self.answers = bench, 0.0, Counter[int](), 0
+    All junctions switch, since a switched one gets the most pulses.
+    """
+
+    def __init__(self, bench: Bench, clips: int) -> None:
+        self.bench, self.clips, self.seconds, self.pulses, self.answers = bench, clips, 0.0, Counter[int](), 0
 
     def run(self, junction: int, shots: Sequence[Shot], key: str) -> NDArray[np.bool_]:  # noqa: ARG002
-        seconds, pulses = self.bench.estimate(shots)
-        self.seconds += seconds
-        self.pulses[junction] += pulses
-        self.answers += len(shots)
+        times = min(self.clips, -(-_ENOUGH // len(shots)))  # so that batches are as full as they will be
+        seconds, pulses = self.bench.estimate(list(shots) * times)
+        self.seconds += seconds * self.clips / times
+        self.pulses[junction] += round(pulses * self.clips / times)
+        self.answers += len(shots) * self.clips
         return np.ones(len(shots), bool)
 
     def resistances(self, key: str) -> tuple[float, float]:  # noqa: ARG002
@@ -80,11 +87,11 @@ def foresee(finished: Finished, place: str, bench: Bench, junctions: Sequence[in
     Raises:
         IPNetError: see `put_on_bench`.
     """
-    network, dry = copy.deepcopy(finished.network).eval(), _Dry(bench)
+    network, dry = copy.deepcopy(finished.network).eval(), _Dry(bench, clips)
     put_on_bench(network, place, dry, junctions, "dry")
     with torch.no_grad():
         network(finished.task.items("validation").batch([0])[0])
-    return Effort(dry.answers * clips, dry.seconds * clips, max(dry.pulses.values()) * clips)
+    return Effort(dry.answers, dry.seconds, max(dry.pulses.values()))
 
 
 def run_on_bench(
@@ -97,6 +104,7 @@ def run_on_bench(
     split: Split = "validation",
     trims: Mapping[int, Trim] | None = None,
     identities: Sequence[str] = (),
+    command: str = "",
     say: Callable[[str], object] = lambda _: None,
     report: Callable[[float], None] = lambda _: None,
 ) -> HilRun:
@@ -109,7 +117,8 @@ def run_on_bench(
         junctions: that take turns.
         clips: of the split, see `some_of`.
         split: that the clips are of.
-        trims: see `ipnet.hardware.Hardware`; None trims each junction first, see `trim_all`.
+        trims: of the junctions, see `ipnet.hardware.Hardware`; None finds them first, see `trim_all`.
+        command: that does the same, for the record.
         identities: of the instruments, for the record, which says so if they are simulated.
         say: told what it will take, before the first clip.
         report: told the share of the frames that is done.
@@ -121,13 +130,9 @@ def run_on_bench(
     items = finished.task.items(split)
     chosen = some_of(items, clips)
     x, y = items.batch(chosen)
-    _, model = junction_of(finished, place)
-    trims, dead = trim_all(bench, junctions, model) if trims is None else (dict(trims), {})
-    living = [junction for junction in junctions if junction not in dead]
-    if isinstance(bench, Bench):
-        say(str(foresee(finished, place, bench, living, clips)))
+    trims, living, dead = prepare(finished, place, bench, junctions, clips, trims, say)
     software = _in_software(finished, place, x)
-    label = f"{finished.source}/{place}/{split}/{clips}"
+    label = f"{finished.source}/{place}/{split}/{clips}/{content_hash(living)[:8]}"
     devices = put_on_bench(finished.network, place, bench, living, label, trims)
     for device in devices:
         device.report = lambda: report(sum(one.cycles for one in devices) / (len(x) * len(devices)))
@@ -141,7 +146,15 @@ def run_on_bench(
     def by(junction: int) -> Served:
         mine = served == junction
         count, off = int(mine.sum()), deviation(expected[mine], measured[mine])
-        return Served(junction=junction, answers=count, deviation=off, dead=dead.get(junction, ""))
+        own = trims.get(junction)
+        return Served(
+            junction=junction,
+            answers=count,
+            deviation=off,
+            V_probe=own and own.V_probe,
+            heat=own and own.heat,
+            dead=dead.get(junction, ""),
+        )
 
     return HilRun(
         run=finished.run.name,
@@ -150,6 +163,7 @@ def run_on_bench(
         place=place,
         card=devices[0].card.name,
         identities=tuple(identities),
+        command=command,
         junctions=tuple(by(junction) for junction in junctions),
         data=finished.result.data["name"],
         real=bool(finished.result.data["real"]),
@@ -161,6 +175,40 @@ def run_on_bench(
         bins=bins_of(expected, measured, devices[0].model),
         deviation=deviation(expected, measured),
     )
+
+
+def prepare(
+    finished: Finished,
+    place: str,
+    bench: Answers,
+    junctions: Sequence[int],
+    clips: int,
+    trims: Mapping[int, Trim] | None,
+    say: Callable[[str], object],
+) -> tuple[dict[int, Trim], list[int], dict[int, str]]:
+    """How each junction is asked, which of them live, and why others do not; says what it and the clips will take.
+
+    Raises:
+        IPNetError: see `run_on_bench`.
+    """
+    _, model = junction_of(finished, place)
+    found, dead = dict(trims or {}), dict[int, str]()
+    if trims is None:
+        if isinstance(bench, Bench):
+            shots = [Shot(np.array([float(model.V_probe)]), np.array([float(model.t_probe)]))] * shots_of_trim()
+            seconds = len(junctions) * bench.estimate(shots)[0]
+            say(
+                f"trimming {len(junctions)} junctions, {len(shots):,} shots each, about {format_duration(seconds)}"
+            )
+        found, dead = trim_all(bench, junctions, model)
+    living = [junction for junction in junctions if junction not in dead]
+    if isinstance(bench, Bench):
+        effort = foresee(finished, place, bench, living, clips)
+        say(str(effort))
+        left = bench.limits.pulses - max(bench.journal.applied(junction) for junction in living)
+        if effort.pulses > left:
+            say(f"the limit 'pulses' leaves {left:,.0f}: take fewer clips or more junctions, or it stops there")
+    return found, living, dead
 
 
 def some_of(items: Items, clips: int, seed: int = 0) -> list[int]:
@@ -214,14 +262,19 @@ def trim_all(bench: Answers, junctions: Sequence[int], model: MTJ) -> tuple[dict
         IPNetError: none lives.
     """
     trims, dead = dict[int, Trim](), dict[int, str]()
+    key, hottest = content_hash(model.card.clock.model_dump())[:8], partial(hottest_shots, model)
     for junction in junctions:
         try:
-            trims[junction] = trim(bench, junction, model, label=f"trim/{junction}")
+            trims[junction] = trim(bench, junction, model, label=f"trim/{junction}/{key}", hottest=hottest)
         except DeadJunction as error:
             dead[junction] = error.why
+        except UnsuitableError as error:
+            dead[junction] = str(error)
     if not trims:
-        why = "; ".join(f"junction {junction} is dead: {reason}" for junction, reason in dead.items())
-        raise IPNetError(f"one junction at least must live; got: {why}: put in another chip.")
+        why = "; ".join(f"junction {junction} is set aside: {reason}" for junction, reason in dead.items())
+        raise IPNetError(
+            f"one junction at least must live; got: {why}: put in another chip, with another journal."
+        )
     return trims, dead
 
 

@@ -131,7 +131,7 @@ def run_demo(
     """Measure, fit, train, run on the chip, compare, play back; killed, the same call goes on where it stopped.
 
     Args:
-        folder: for the measurement, the card, the trained run, the journals and the outcome.
+        folder: for the measurement, card, trained run, journals and outcome, in a folder of the chip.
         seed: of the chip.
         clips: that run through the bench.
         say: told what the run on the chip will take.
@@ -140,8 +140,9 @@ def run_demo(
     Raises:
         IPNetError: what a part of it raises, or the journal plays back as something else.
     """
+    folder /= f"chip-{seed}"
     folder.mkdir(parents=True, exist_ok=True)
-    limits, journal = folder / "limits.toml", folder / f"run-{seed}.sqlite"
+    limits, journal = folder / "limits.toml", folder / "run.sqlite"
     write_atomically(limits, lambda path: path.write_text(LIMITS, "utf-8"))
     with virtual_laboratory(seed) as addresses:
         drivers = {"generator": "keysight_81160a", "meter": "keithley_2600", "digitiser": "keysight_infiniivision"}
@@ -154,7 +155,7 @@ def run_demo(
         card, fitted = _measured(file, folder, lambda share: report(_MEASURED * share, "measuring a junction"))
         trained = _trained(card, folder, lambda share: report(_MEASURED + 0.3 * share, "training"))
 
-        def run(bench: Bench | Replay) -> HilRun:
+        def run(bench: Bench | Replay, report: Callable[[float], None]) -> HilRun:
             return run_on_bench(
                 load_finished(trained),
                 "frontier",
@@ -162,14 +163,15 @@ def run_demo(
                 file.junctions,
                 clips=clips,
                 identities=list(bench.journal.identities.values()),
+                command=f"ipnet hil demo --clips {clips}" + (f" --seed {seed}" if seed else ""),
                 say=say,
-                report=lambda share: report(_TRAINED + (1 - _TRAINED) * share, "running on the chip"),
+                report=report,
             )
 
         with open_bench(file, journal, card=str(card)) as (bench, _):
-            found = run(bench)
+            found = run(bench, lambda share: report(_TRAINED + (1 - _TRAINED) * share, "running on the chip"))
     with replay_bench(file, journal, card=str(card)) as (record, _):
-        if run(record) != found:
+        if run(record, lambda _: None) != found:
             raise IPNetError(f"'{journal}' must play back as what was measured; got another outcome.")
     text = found.model_dump_json(indent=1) + "\n"
     write_atomically(folder / "hil.json", lambda path: path.write_text(text, "utf-8"))

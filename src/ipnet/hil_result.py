@@ -43,12 +43,16 @@ class Served(_Table):
         junction: its number at the multiplexer.
         answers: that it gave.
         deviation: see `HilRun`.
+        V_probe: its probe voltage [V]; None if it was not trimmed.
+        heat: factor of the voltages that heat it [1]; None if it was not trimmed.
         dead: why it was set aside; empty if it was not.
     """
 
     junction: int
     answers: int
     deviation: float
+    V_probe: float | None
+    heat: float | None
     dead: str
 
 
@@ -62,6 +66,7 @@ class HilRun(_Table):
         place: of the memory that stands on the bench.
         card: of its junctions.
         identities: of the instruments.
+        command: that does the same.
         junctions: that took turns, those that died among them.
         data: name of the set.
         real: whether the clips are recordings.
@@ -80,6 +85,7 @@ class HilRun(_Table):
     place: str
     card: str
     identities: tuple[str, ...]
+    command: str
     junctions: tuple[Served, ...]
     data: str
     real: bool
@@ -111,6 +117,7 @@ class HilRun(_Table):
         """What it comes to, for machines."""
         return {
             "run": self.run,
+            "command": self.command,
             "simulated": self.simulated,
             "accuracy": self.accuracy.model_dump(),
             "foreseen": dict(zip(("value", "low", "high"), self.foreseen, strict=True)),
@@ -121,14 +128,6 @@ class HilRun(_Table):
             "junctions": [junction.model_dump() for junction in self.junctions],
             "bins": [part.model_dump() for part in self.bins],
         }
-
-    @property
-    def command(self) -> str:
-        """That measures this again; of a bench, with what its user knows."""
-        if self.simulated:
-            return f"ipnet hil demo --clips {len(self.truth)}"
-        weights = f"runs/{self.study}/{self.run}"
-        return f"ipnet hil run {weights} --bench bench.toml --layer {self.place} --clips {len(self.truth)}"
 
     @property
     def accuracy(self) -> Proportion:

@@ -1,7 +1,7 @@
 """The tables of `ipnet hil`."""
 
 from ipnet.hil_result import HilRun
-from ipnet.tables import Cell, Sheet, share
+from ipnet.tables import NONE, Cell, Sheet, share
 
 
 def hil_sheets(run: HilRun) -> tuple[Sheet, ...]:
@@ -54,25 +54,37 @@ def switching_sheet(run: HilRun) -> Sheet:
     note = (
         f"{run.answers:,} answers, from the coldest eighth to the warmest; all of them: {run.deviation:+.1f} "
         "standard deviations of chance off. Rise: at which the card's law switches as often [K]; told: the same "
-        "for the share that was measured. Wilson intervals."
+        "for the share that was measured, from -50 K to the hottest that the card allows. Wilson intervals."
     )
     return Sheet("Switching [%] and temperature [K]", heads, rows, note)
 
 
 def junction_sheet(run: HilRun) -> Sheet:
     """What each junction did, and why some were set aside."""
-    heads = Cell("junction"), Cell("answers"), Cell("off", "by standard deviations of chance"), Cell("set aside")
+    heads = (
+        Cell("junction"),
+        Cell("answers"),
+        Cell("off", "by standard deviations of chance"),
+        Cell("probe", "its own, mV"),
+        Cell("heat", "factor of its other voltages"),
+        Cell("set aside"),
+    )
     rows = tuple(
         (
             Cell(str(one.junction)),
             Cell(f"{one.answers:,}"),
-            Cell(f"{one.deviation:+.1f}" if one.answers else "–"),
+            Cell(f"{one.deviation:+.1f}" if one.answers else NONE),
+            Cell(NONE if one.V_probe is None else f"{1e3 * one.V_probe:.1f}"),
+            Cell(NONE if one.heat is None else f"{one.heat:.3f}"),
             Cell("yes" if one.dead else "no"),
         )
         for one in run.junctions
     )
     reasons = " ".join(f"Junction {one.junction}: {one.dead}." for one in run.junctions if one.dead)
-    note = f"Off: measured less expected answers, in standard deviations of chance. {reasons}".strip()
+    note = (
+        "Off: measured less expected answers, in standard deviations of chance. Probe [mV], and heat, a factor of "
+        f"all voltages before it: as trimmed; a heat of 1.000 is where the limits forbid to find out. {reasons}"
+    ).strip()
     return Sheet("Junctions", heads, rows, note)
 
 

@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from ipnet.bench import Bench
-from ipnet.cache import write_atomically
+from ipnet.cache import content_hash, write_atomically
 from ipnet.finished import Finished
-from ipnet.hil import foresee, junction_of, put_on_bench, some_of, trim_all
+from ipnet.hil import prepare, put_on_bench, some_of
+from ipnet.perturbation import add_noise, build_noise
 from ipnet.seeds import make_seed
 from ipnet.shots import Answers, Trim
-from ipnet.trainee import isolated, jitter_clips, reseed
+from ipnet.trainee import adamw, isolated, jitter_clips, reseed
 
 
 def tune_on_bench(
@@ -35,8 +35,8 @@ def tune_on_bench(
     """Train a trained network further, with the memory of one position on a bench, and write its weights.
 
     The spikes of a step are measured; their gradient is that of the card's law, straight through (`Hardware`).
-    AdamW, and the augmentation and weight decay of the run. Everything else is a function of the seed and of the
-    answers, so the same call on the same journal goes on where it stopped, without a checkpoint.
+    AdamW, and the augmentation, noise and weight decay of the run. Everything else is a function of the seed and
+    of the answers, so the same call on the same journal goes on where it stopped, without a checkpoint.
 
     Args:
         finished: the network; it stands on the bench from then on.
@@ -61,15 +61,11 @@ def tune_on_bench(
     """
     items, network, training = finished.task.items("train"), finished.network, finished.run.training
     chosen = np.array(some_of(items, clips, seed))
-    _, model = junction_of(finished, place)
-    trims, dead = trim_all(bench, junctions, model) if trims is None else (dict(trims), {})
-    living = [junction for junction in junctions if junction not in dead]
-    if isinstance(bench, Bench):
-        say(str(foresee(finished, place, bench, living, clips * epochs)))
-    label = f"tune/{finished.source}/{place}/{clips}/{epochs}/{batch_size}/{learning_rate:g}/{seed}"
-    names = list(network.state_dict())
+    trims, living, _ = prepare(finished, place, bench, junctions, clips * epochs, trims, say)
+    options = clips, epochs, batch_size, learning_rate, seed, living
+    names, label = list(network.state_dict()), f"tune/{finished.source}/{place}/{content_hash(options)[:8]}"
     put_on_bench(network, place, bench, living, label, trims)
-    optimiser = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=training.weight_decay)
+    optimiser, noise = adamw(network, training, learning_rate), build_noise(training.noise)
     losses, steps = list[float](), epochs * -(-clips // batch_size)
     with isolated(training.threads):
         network.train()
@@ -80,7 +76,8 @@ def tune_on_bench(
             total = 0.0
             for numbers in np.split(order, range(batch_size, clips, batch_size)):
                 x, y = items.batch(numbers.tolist())
-                moved = jitter_clips(x, training, torch.Generator().manual_seed(make_seed(seed, epoch, done)))
+                generator = torch.Generator().manual_seed(make_seed(seed, epoch, done))
+                moved = add_noise(jitter_clips(x, training, generator), noise, generator)
                 loss = finished.task.loss(finished.task.combine(network(moved)[0]), y)
                 optimiser.zero_grad()
                 torch.autograd.backward(loss)

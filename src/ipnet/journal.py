@@ -133,9 +133,10 @@ class Journal:
                 "options of the record, or leave out --replay to measure."
             )
         if known != asked:
+            cure = "leave out --replay to measure" if again else "begin another journal"
             raise IPNetError(
                 f"a key stands for the same shots in all of a journal; got other ones ({asked[1]}, before "
-                f"{known[1]}) for '{key}': choose another key."
+                f"{known[1]}) for '{key}': give the run, the junctions and the options of the record, or {cure}."
             )
 
     def answers(self, key: str) -> NDArray[np.int8]:

@@ -153,6 +153,16 @@ def jitter_clips(x: Tensor, training: Training, generator: torch.Generator) -> T
     return moved.view(count, steps, channels, height, width).transpose(0, 1)
 
 
+def adamw(network: Network, training: Training, learning_rate: float) -> torch.optim.AdamW:
+    """AdamW, with the weight decay of a training on matrices and kernels only."""
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.dim() > 1], "weight_decay": training.weight_decay},
+        {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=learning_rate)
+
+
 class Trainee(lightning.LightningModule):
     """A network on a task; remembers the weights that did best on the validation split."""
 
@@ -245,12 +255,7 @@ class Trainee(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """AdamW, weight decay on matrices and kernels only; linear warm-up, cosine decay to zero."""
         training = self.run.training
-        parameters = [parameter for parameter in self.network.parameters() if parameter.requires_grad]
-        groups = [
-            {"params": [p for p in parameters if p.dim() > 1], "weight_decay": training.weight_decay},
-            {"params": [p for p in parameters if p.dim() <= 1], "weight_decay": 0.0},
-        ]
-        optimizer = torch.optim.AdamW(groups, lr=training.learning_rate)
+        optimizer = adamw(self.network, training, training.learning_rate)
         total = int(self.trainer.estimated_stepping_batches)
         warm = max(1, round(training.warmup * total))
 
