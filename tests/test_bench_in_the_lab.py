@@ -49,7 +49,7 @@ rise_max = { value = 150, unit = "K", assumed = "a test" }
 """
 SHOTS = [Shot(np.array([-0.3, V]), np.array([100e-9, 10e-9])) for V in (0.25, 0.285, 0.31) for _ in range(7)]
 ALL = bool(os.environ.get("IPNET_ALL_FAULTS"))  # minutes; CI runs them
-GROUPS, SCHEDULES, KILLS = (20, 10, 20) if ALL else (1, 4, 4)
+GROUPS, SCHEDULES, KILLS = (20, 10, 20) if ALL else (1, 4, 3)
 CHILD = """
 import sys
 from pathlib import Path
@@ -364,6 +364,8 @@ def test_a_run_whose_junctions_die_in_the_middle_is_finished_by_the_others(
 
 
 def test_the_laboratory_of_a_demonstration_ends_with_it() -> None:
+    if not ALL:
+        pytest.skip("starts two processes that import everything; IPNET_ALL_FAULTS=1 runs it")
     code = (
         "import time\nfrom ipnet.hil_demo import virtual_laboratory\n"
         "if __name__ == '__main__':\n"
