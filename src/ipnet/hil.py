@@ -197,9 +197,9 @@ def prepare(
         if isinstance(bench, Bench):
             shots = [Shot(np.array([float(model.V_probe)]), np.array([float(model.t_probe)]))] * shots_of_trim()
             seconds = len(junctions) * bench.estimate(shots)[0]
-            say(
-                f"trimming {len(junctions)} junctions, {len(shots):,} shots each, about {format_duration(seconds)}"
-            )
+            assumed = "" if bench.journal.pace() else ", if a batch takes half a second"
+            time = format_duration(seconds)
+            say(f"trimming {len(junctions)} junctions, {len(shots):,} shots each: about {time}{assumed}")
         found, dead = trim_all(bench, junctions, model)
     living = [junction for junction in junctions if junction not in dead]
     if isinstance(bench, Bench):
