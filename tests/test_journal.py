@@ -124,7 +124,7 @@ def test_void_and_lost_batches_are_no_answers(journal: Journal) -> None:
 def test_a_key_stands_for_the_same_shots(journal: Journal) -> None:
     journal.ask("a", SHOTS)
     journal.ask("a", SHOTS)
-    with pytest.raises(IPNetError, match="choose another key"):
+    with pytest.raises(IPNetError, match="the options of the record, or begin another journal"):
         journal.ask("a", SHOTS[::-1])
 
 
