@@ -292,9 +292,9 @@ def bins_of(expected: Floats, measured: Floats, model: MTJ, count: int = _BINS) 
         if not len(part):
             continue
         share, mean = wilson(int(measured[part].sum()), len(part)), float(expected[part].mean())
-        value, low, high = (float(rise(p)) for p in (share.value, share.low, share.high))
+        value, low, high = (rise(p) for p in (share.value, share.low, share.high))
         seen = Estimate(value=value, low=low, high=high, n=len(part), unit="K")
-        made.append(Bin(expected=mean, measured=share, rise_expected=float(rise(mean)), rise_measured=seen))
+        made.append(Bin(expected=mean, measured=share, rise_expected=rise(mean), rise_measured=seen))
     return tuple(made)
 
 

@@ -1,7 +1,7 @@
 """The tables of `ipnet hil`."""
 
 from ipnet.hil_result import HilRun
-from ipnet.tables import NONE, Cell, Sheet, share
+from ipnet.tables import NONE, Cell, Sheet, interval, share
 
 
 def hil_sheets(run: HilRun) -> tuple[Sheet, ...]:
@@ -15,11 +15,11 @@ def accuracy_sheet(run: HilRun) -> Sheet:
     on_bench, n = run.accuracy, len(run.truth)
     heads = Cell("clips that are right"), Cell("%"), Cell("95 %"), Cell("of")
     rows = (
-        (Cell("foreseen by the software"), Cell(share(value)), _ends(100 * low, 100 * high, 1), Cell(str(n))),
+        (Cell("foreseen by the software"), Cell(share(value)), Cell(interval(low, high)), Cell(str(n))),
         (
             Cell("on the bench" if run.agrees else "on the bench, missed"),
             Cell(share(on_bench.value)),
-            _ends(100 * on_bench.low, 100 * on_bench.high, 1),
+            Cell(interval(on_bench.low, on_bench.high)),
             Cell(str(n)),
         ),
     )
@@ -44,10 +44,10 @@ def switching_sheet(run: HilRun) -> Sheet:
         (
             Cell(share(part.expected)),
             Cell(share(part.measured.value)),
-            _ends(100 * part.measured.low, 100 * part.measured.high, 1),
+            Cell(interval(part.measured.low, part.measured.high)),
             Cell(f"{part.rise_expected:.1f}"),
             Cell(f"{part.rise_measured.value:.1f}"),
-            _ends(part.rise_measured.low, part.rise_measured.high, 1),
+            Cell(f"[{part.rise_measured.low:.1f}, {part.rise_measured.high:.1f}]"),
         )
         for part in run.bins
     )
@@ -83,10 +83,6 @@ def junction_sheet(run: HilRun) -> Sheet:
     reasons = " ".join(f"Junction {one.junction}: {one.dead}." for one in run.junctions if one.dead)
     note = (
         "Off: measured less expected answers, in standard deviations of chance. Probe [mV], and heat, a factor of "
-        f"all voltages before it: as trimmed; a heat of 1.000 is where the limits forbid to find out. {reasons}"
+        f"all voltages before it: as trimmed; 1.000 also where the limits forbid to find out. {reasons}"
     ).strip()
     return Sheet("Junctions", heads, rows, note)
-
-
-def _ends(low: float, high: float, digits: int) -> Cell:
-    return Cell(f"[{low:.{digits}f}, {high:.{digits}f}]")

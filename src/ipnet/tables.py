@@ -64,12 +64,18 @@ def share(value: float) -> str:
     return f"{100 * value:.1f}"
 
 
-def _interval(low: float, high: float) -> str:
+def interval(low: float, high: float) -> str:
+    """The ends of an interval of shares, in per cent, without the sign.
+
+    Example:
+        >>> interval(0.5, 0.9675)
+        '[50.0, 96.8]'
+    """
     return f"[{share(low)}, {share(high)}]"
 
 
 def _proportion(found: Proportion | None) -> Cell:
-    return Cell(share(found.value), _interval(found.low, found.high)) if found else Cell(NONE)
+    return Cell(share(found.value), interval(found.low, found.high)) if found else Cell(NONE)
 
 
 def estimate(found: Estimate) -> str:
@@ -96,9 +102,9 @@ def accuracy_sheet(comparison: Comparison) -> Sheet:
         rows.append(
             (
                 _named(standing),
-                Cell(f"{share(standing.accuracy)} {_interval(standing.low, standing.high)}"),
+                Cell(f"{share(standing.accuracy)} {interval(standing.low, standing.high)}"),
                 Cell(f"{standing.n} x {standing.seeds}"),
-                Cell(_interval(pooled.low, pooled.high), f"{pooled.successes} / {pooled.n}"),
+                Cell(interval(pooled.low, pooled.high), f"{pooled.successes} / {pooled.n}"),
                 *map(_proportion, directions),
                 _proportion(standing.class_pooled),
             )
